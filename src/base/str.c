@@ -71,6 +71,19 @@ static size_t sequence_length(const unsigned char *bytes, size_t left)
     return length;
 }
 
+size_t mf_utf8_step(const char *data, size_t length, uint32_t *code_point)
+{
+    const unsigned char *bytes = (const unsigned char *)data;
+    size_t step = sequence_length(bytes, length);
+    if (code_point == NULL || step == 0)
+        return step;
+    static const unsigned char lead_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    *code_point = bytes[0] & lead_bits[step];
+    for (size_t i = 1; i < step; i++)
+        *code_point = *code_point << 6 | (bytes[i] & 0x3fu);
+    return step;
+}
+
 bool mf_utf8_valid(const char *data, size_t length)
 {
     const unsigned char *bytes = (const unsigned char *)data;
