@@ -8,6 +8,7 @@
 #define MF_NET_LOOP_H
 
 #include "base/error.h"
+#include "base/heap.h" /* MF_NEVER */
 
 #include <stdbool.h>
 #include <stdint.h>
