@@ -24,14 +24,14 @@
 #define CORE_NEVER INT64_MAX
 
 enum core_task_state {
-#define X(state, name, class) CORE_TASK_##state,
+#define X(state, name, class) CORE_TASK_STATE_##state,
     CORE_TASK_STATES(X)
 #undef X
     CORE_TASK_STATE_COUNT
 };
 enum core_account_state {
-    CORE_ACCOUNT_NEW, /* before its first record */
-#define X(state, name, class) CORE_ACCOUNT_##state,
+    CORE_ACCOUNT_STATE_NEW, /* before its first record */
+#define X(state, name, class) CORE_ACCOUNT_STATE_##state,
     CORE_ACCOUNT_STATES(X)
 #undef X
     CORE_ACCOUNT_STATE_COUNT
@@ -62,7 +62,7 @@ enum core_fact {
 #define X(fact, name) CORE_FACT_##fact,
     CORE_FACTS(X)
 #undef X
-    CORE_FACT_COUNT
+    CORE_FACT_KIND_COUNT
 };
 enum core_record_kind {
 #define X(kind, name, subject, f0, f1, f2, f3) CORE_##kind,
@@ -137,6 +137,8 @@ struct core_limits {
     int64_t teardown_ms_min, teardown_ms_max;     /* revoke, delete, check, find: 1 s x 3, cap 90 s, +-50 % */
     int64_t retry_after_ms_max;          /* a provider's Retry-After is believed up to here (300 s) */
     int64_t start_wait_ms;               /* STARTING without an answer (30 s) */
+    int64_t collect_wait_ms;             /* EXITED without RESULT: kill_wait and this, then infrastructure (120 s) */
+    int64_t drop_wait_ms;                /* DROP without DROPPED: then the lease counts as dropped (30 s) */
     int64_t kill_wait_ms;                /* after SIGKILL: then the attempt counts as over (10 s) */
     int64_t lease_margin_ms;             /* a lease must outlive timeout + verify + grace by this (60 s) */
     uint32_t runner_starts_max;          /* 3 */
@@ -174,7 +176,7 @@ struct core_graph {
     X(CREATED)        /* account, expires_ms */                                                                        \
     X(CREATE_ABSENT)  /* account; refused for good when `flag`; else after_ms (0: none given) */                       \
     X(CREATE_UNKNOWN) /* account */                                                                                    \
-    X(FOUND)          /* account; count - 1 further ones are adopted as new accounts */                                \
+    X(FOUND)          /* account; count - 1 further ones (CORE_FOUND_MAX) are adopted: ACCOUNT_ADOPTED, in order */    \
     X(NOT_FOUND)      /* account */                                                                                    \
     X(FIND_RETRY)     /* account, after_ms; hopeless when `flag` */                                                    \
     X(REVOKED)        /* account: success or gone */                                                                   \
@@ -272,6 +274,8 @@ int core_reserve(struct core *core, uint32_t instances, struct mf_error *error);
  */
 const struct core_batch *core_step(struct core *core, const struct core_input *input);
 #define CORE_BATCH_RECORDS_MAX 4096u
+#define CORE_FOUND_MAX 1024u /* accounts of one FOUND; the shell clamps and lets a later FIND see the rest */
+#define CORE_SLOTS_MAX 32u   /* accounts of one task */
 
 /* Replay: applies one record of the journal. -1 with MF_STATE naming seq and kind when it does not fit. */
 int core_apply(struct core *core, const struct core_record *record, struct mf_error *error);

@@ -121,7 +121,7 @@
 #define CORE_RECORDS(X)                                                                                                \
     X(RUN_OPENED, "run.opened", RUN, NONE, NONE, NONE, NONE)                                                           \
     X(RUN_RESTARTED, "run.restarted", RUN, NONE, NONE, NONE, NONE)                                                     \
-    X(RUN_DRAINING, "run.draining", RUN, DRAIN, NONE, NONE, NONE)                                                      \
+    X(RUN_DRAINING, "run.draining", RUN, DRAIN, LEVEL, NONE, NONE)                                                     \
     X(RUN_SETTLED, "run.settled", RUN, CODE, NONE, NONE, NONE)                                                         \
     X(RUNNER_STARTED, "runner.started", RUN, GENERATION, PID, BIRTH, NONE)                                             \
     X(RUNNER_DIED, "runner.died", RUN, GENERATION, NONE, NONE, NONE)                                                   \
@@ -140,8 +140,8 @@
     X(TASK_FAILED, "task.failed", TASK, ATTEMPT, CLASS, NONE, NONE)                                                    \
     X(TASK_TIMED_OUT, "task.timed_out", TASK, ATTEMPT, CLASS, NONE, NONE)                                              \
     X(TASK_CANCELLED, "task.cancelled", TASK, ATTEMPT, NONE, NONE, NONE)                                               \
-    X(TASK_RERUN, "task.rerun", TASK, NONE, NONE, NONE, NONE)                                                          \
-    X(TASK_REOPENED, "task.reopened", TASK, NONE, NONE, NONE, NONE)                                                    \
+    X(TASK_RERUN, "task.rerun", TASK, STALE, NONE, NONE, NONE)                                                         \
+    X(TASK_REOPENED, "task.reopened", TASK, STALE, NONE, NONE, NONE)                                                   \
     X(TASK_STALE, "task.stale", TASK, STALE, NONE, NONE, NONE)                                                         \
     X(LEASE_GRANT, "lease.grant", ACCOUNT, TASK, STAGE, NONE, NONE)                                                    \
     X(LEASE_DROP, "lease.drop", ACCOUNT, LEASE, NONE, NONE, NONE)                                                      \
@@ -149,16 +149,17 @@
     X(ACCOUNT_CREATE, "account.create", ACCOUNT, TASK, SLOT, PROVIDER, NONE)                                           \
     X(ACCOUNT_STEP, "account.step", ACCOUNT, STEP, NONE, NONE, NONE)                                                   \
     X(ACCOUNT_CREATED, "account.created", ACCOUNT, EXPIRES_MS, NONE, NONE, NONE)                                       \
-    X(ACCOUNT_ABSENT, "account.absent", ACCOUNT, CLASS, NONE, NONE, NONE)                                              \
+    X(ACCOUNT_ABSENT, "account.absent", ACCOUNT, CLASS, UNTIL_MS, NONE, NONE)                                          \
     X(ACCOUNT_UNKNOWN, "account.unknown", ACCOUNT, UNTIL_MS, EXPIRES_MS, NONE, NONE)                                   \
     X(ACCOUNT_FOUND, "account.found", ACCOUNT, NONE, NONE, NONE, NONE)                                                 \
     X(ACCOUNT_ADOPTED, "account.adopted", ACCOUNT, TASK, SLOT, PROVIDER, NONE)                                         \
-    X(ACCOUNT_RETRY, "account.retry", ACCOUNT, UNTIL_MS, NONE, NONE, NONE)                                             \
+    X(ACCOUNT_RETRY, "account.retry", ACCOUNT, UNTIL_MS, COUNT, NONE, NONE)                                            \
+    X(ACCOUNT_DEAD, "account.dead", ACCOUNT, NONE, NONE, NONE, NONE)                                                   \
     X(ACCOUNT_RELEASED, "account.released", ACCOUNT, NONE, NONE, NONE, NONE)                                           \
     X(ACCOUNT_REVOKE, "account.revoke", ACCOUNT, NONE, NONE, NONE, NONE)                                               \
     X(ACCOUNT_REVOKED, "account.revoked", ACCOUNT, NONE, NONE, NONE, NONE)                                             \
     X(ACCOUNT_DELETE, "account.delete", ACCOUNT, NONE, NONE, NONE, NONE)                                               \
-    X(ACCOUNT_DELETED, "account.deleted", ACCOUNT, UNTIL_MS, NONE, NONE, NONE)                                         \
+    X(ACCOUNT_DELETED, "account.deleted", ACCOUNT, UNTIL_MS, COUNT, NONE, NONE)                                        \
     X(ACCOUNT_GONE, "account.gone", ACCOUNT, NONE, NONE, NONE, NONE)                                                   \
     X(ACCOUNT_EXPIRING, "account.expiring", ACCOUNT, EXPIRES_MS, NONE, NONE, NONE)                                     \
     X(ACCOUNT_EXPIRED, "account.expired", ACCOUNT, NONE, NONE, NONE, NONE)                                             \
@@ -214,9 +215,13 @@
     X(STOPPING, TASK_CANCELLED, CANCELLED)                                                                             \
     X(BACKOFF, TASK_READY, READY)                                                                                      \
     X(BACKOFF, TASK_CANCELLED, CANCELLED)                                                                              \
+    X(EXPANDED, TASK_STOP, EXPANDED) /* cancel: covers all instances, future ones too */                               \
     X(EXPANDED, TASK_SUCCEEDED, SUCCEEDED)                                                                             \
     X(EXPANDED, TASK_FAILED, FAILED)                                                                                   \
     X(EXPANDED, TASK_CANCELLED, CANCELLED)                                                                             \
+    X(SUCCEEDED, TASK_EXPANDED, EXPANDED) /* an instance runs again */                                                 \
+    X(FAILED, TASK_EXPANDED, EXPANDED)                                                                                 \
+    X(CANCELLED, TASK_EXPANDED, EXPANDED)                                                                              \
     X(SUCCEEDED, TASK_RERUN, READY)                                                                                    \
     X(FAILED, TASK_RERUN, READY)                                                                                       \
     X(TIMED_OUT, TASK_RERUN, READY)                                                                                    \
@@ -249,6 +254,7 @@
     X(ACTIVE, LEASE_GRANT, ACTIVE)                                                                                     \
     X(ACTIVE, LEASE_DROP, ACTIVE)                                                                                      \
     X(ACTIVE, LEASE_DROPPED, ACTIVE)                                                                                   \
+    X(ACTIVE, ACCOUNT_DEAD, ACTIVE) /* expired or refused: over as soon as its leases are dropped */                   \
     X(ACTIVE, ACCOUNT_RELEASED, RELEASED)                                                                              \
     X(ACTIVE, ACCOUNT_CLAIMABLE, CLAIMABLE)                                                                            \
     X(RELEASED, ACCOUNT_REVOKE, RELEASED)                                                                              \
@@ -269,6 +275,7 @@
     X(CLAIMABLE, ACCOUNT_EXPIRED, EXPIRED)                                                                             \
     X(CLAIMABLE, ACCOUNT_RETRY, RELEASED) /* teardown --include-kept */                                                \
     X(LEAKED, ACCOUNT_RETRY, RELEASED)    /* a later teardown tries again */                                           \
+    X(LEAKED, ACCOUNT_UNKNOWN, UNKNOWN)   /* the same without a known id: it is searched again */                      \
     X(LEAKED, ACCOUNT_EXPIRED, EXPIRED)
 
 /* command, name: a side effect for the shell to start after the commit */
