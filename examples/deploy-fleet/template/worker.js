@@ -1,0 +1,5 @@
+export default {
+    async fetch() {
+        return new Response("@TITLE@\n", { headers: { "content-type": "text/plain" } });
+    },
+};
