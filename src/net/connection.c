@@ -29,8 +29,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EARLY_BYTES_MAX 65536 /* input that may wait while a request is answered; 2000 connections: 128 MiB at worst   \
-                               */
+#define EARLY_BYTES_MAX                                                                                                \
+    65536 /* input that may wait while a request is answered; 2000 connections: 128 MiB at worst                       \
+           */
 #define LINGER_MS 2000
 #define LINGER_BYTES_MAX                                                                                               \
     (64u << 20)           /* of a body that was refused: enough for clients that do not look before they have sent */
@@ -38,19 +39,9 @@
 
 /* --- closing --- */
 
-static void unlink_connection(struct connection *connection)
-{
-    if (connection->previous != NULL)
-        connection->previous->next = connection->next;
-    else
-        connection->server->connections = connection->next;
-    if (connection->next != NULL)
-        connection->next->previous = connection->previous;
-}
-
 void connection_free(struct connection *connection)
 {
-    unlink_connection(connection);
+    server_remove_connection(connection->server, connection);
     net_timer_destroy(connection->timer);
     mf_buf_free(&connection->in);
     mf_buf_free(&connection->early);
@@ -84,8 +75,7 @@ void connection_close(struct connection *connection)
         net_timer_set(connection->timer, MF_NEVER);
     close(connection->fd);
     connection->fd = -1;
-    connection->server->connection_count--;
-    server_resume_accept(connection->server);
+    server_lose_connection(connection->server);
     if (connection->exchange.open && connection->exchange.dropped != NULL) {
         connection->exchange.open = false;
         connection->exchange.dropped(connection->exchange.context);
@@ -490,11 +480,7 @@ int connection_create(struct net_server *server, int fd, const char *peer, struc
     (void)mf_span_copy(mf_span(peer), connection->peer, sizeof connection->peer);
     http1_head_init(&connection->head);
     init_buffers(connection);
-    connection->next = server->connections;
-    if (connection->next != NULL)
-        connection->next->previous = connection;
-    server->connections = connection;
-    server->connection_count++;
+    server_add_connection(server, connection);
     if (open_connection(connection, error) != 0) {
         connection_destroy(connection);
         return -1;

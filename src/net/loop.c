@@ -321,7 +321,7 @@ void net_watch_destroy(struct net_watch *watch)
 static void start_watchers(struct net_loop *loop)
 {
     ev_prepare_init(&loop->prepare, on_prepare);
-    ev_set_priority(&loop->prepare, EV_MINPRI + 1); /* after the prepare watchers of adapters: their answers are in */
+    ev_set_priority(&loop->prepare, 0); /* after the prepare watchers of adapters: their answers are in */
     ev_prepare_init(&loop->arm, on_arm);
     ev_set_priority(&loop->arm, EV_MINPRI); /* after the turn, which sets deadlines */
     ev_idle_init(&loop->again, on_again);

@@ -88,15 +88,40 @@ static void pause_accept(struct net_server *server)
     net_timer_set(server->accept_again, net_now_ms() + ACCEPT_PAUSE_MS);
 }
 
-void server_resume_accept(struct net_server *server)
+static void resume_accept(struct net_server *server)
 {
     if (server->accepting != NULL && server->connection_count < server->options.connections_max)
         net_watch_set(server->accepting, NET_READ);
 }
 
+void server_add_connection(struct net_server *server, struct connection *connection)
+{
+    connection->next = server->connections;
+    if (connection->next != NULL)
+        connection->next->previous = connection;
+    server->connections = connection;
+    server->connection_count++;
+}
+
+void server_remove_connection(struct net_server *server, struct connection *connection)
+{
+    if (connection->previous != NULL)
+        connection->previous->next = connection->next;
+    else
+        server->connections = connection->next;
+    if (connection->next != NULL)
+        connection->next->previous = connection->previous;
+}
+
+void server_lose_connection(struct net_server *server)
+{
+    server->connection_count--;
+    resume_accept(server);
+}
+
 static void on_accept_again(void *context)
 {
-    server_resume_accept(context);
+    resume_accept(context);
 }
 
 /* False: stop accepting for now. */

@@ -102,7 +102,10 @@ bool connection_sending(const struct connection *connection);
 
 /* --- server.c --- */
 
+/* Into and out of the list of those in memory. */
+void server_add_connection(struct net_server *server, struct connection *connection);
+void server_remove_connection(struct net_server *server, struct connection *connection);
 /* A descriptor became free: accepting may go on. */
-void server_resume_accept(struct net_server *server);
+void server_lose_connection(struct net_server *server);
 
 #endif
