@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -64,6 +65,8 @@ struct diagnostic_place {
  */
 int diagnostics_add(struct diagnostics *diagnostics, enum diagnostic_kind kind, const struct diagnostic_place *place,
                     const char *format, ...) __attribute__((format(printf, 4, 5)));
+int diagnostics_add_list(struct diagnostics *diagnostics, enum diagnostic_kind kind, const struct diagnostic_place *place,
+                         const char *format, va_list arguments) __attribute__((format(printf, 4, 0)));
 /* Sorts what is kept by place; called by the loaders at their end. */
 void diagnostics_sort(struct diagnostics *diagnostics);
 
