@@ -11,9 +11,11 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#define POW_POLL_HASHES 16384u   /* about a millisecond */
 #define POW_HASHES_MAX 64000000u /* k * g; the real client's bound: about 4 s of one core */
 #define POW_SEGMENTS_MAX 20000u  /* k; the solution is then 853,376 base64 characters, below 1 MiB */
 #define POW_SEED_BYTES 32u
@@ -27,10 +29,10 @@ struct pow_challenge {
 int pow_check(uint64_t k, uint64_t g, struct mf_error *error);
 
 /*
- * Solves on the calling thread. `checkpoints` takes (k + 1) * 32 bytes. `cancelled` (may be NULL) is polled once per
- * segment; returns -1 with MF_NONE in code when it became true.
+ * Solves on the calling thread. `checkpoints` takes (k + 1) * 32 bytes. `cancelled` (may be NULL) is polled at least once
+ * per segment and every POW_POLL_HASHES; returns -1 with MF_NONE in code when it became true.
  */
-int pow_solve(const struct pow_challenge *challenge, uint8_t *checkpoints, const volatile bool *cancelled, struct mf_error *error);
+int pow_solve(const struct pow_challenge *challenge, uint8_t *checkpoints, const atomic_bool *cancelled, struct mf_error *error);
 
 /*
  * Verifies `segments` random segments (all of them for 0 or >= k) and the first checkpoint; `random` draws the sample.
@@ -38,7 +40,7 @@ int pow_solve(const struct pow_challenge *challenge, uint8_t *checkpoints, const
  */
 bool pow_verify(const struct pow_challenge *challenge, const uint8_t *checkpoints, uint32_t segments, uint64_t (*random)(void *context), void *context);
 
-/* Hashes per second of one core, measured for about `budget_ms`: for forecasts. */
+/* Hashes per second of one core that has several challenges, measured for about `budget_ms`: for forecasts. */
 double pow_rate(int64_t budget_ms);
 
 /* --- the queue --- */
@@ -51,7 +53,10 @@ typedef void pow_wake(void *context);
 /* Runs inside pow_pool_collect. `solution` is base64 text, valid during the call; empty when cancelled. */
 typedef void pow_done(void *context, struct mf_span solution, bool cancelled);
 
-/* threads 0: one per core that this process may use. Threads start with the first submit; they block all signals. */
+/*
+ * threads 0: one per core that this process may use. Threads start with the first submit; they block all signals. When
+ * more challenges wait than there are threads, a thread works on several at a time (see pow/kernel.h).
+ */
 int pow_pool_create(struct pow_pool **out, uint32_t threads, pow_wake *wake, void *context, struct mf_error *error);
 void pow_pool_destroy(struct pow_pool *pool); /* cancels and joins; no callback comes any more */
 /* First come, first served. -1 (refused challenge, no memory) and no callback; else exactly one callback. */
