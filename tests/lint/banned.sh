@@ -38,7 +38,6 @@ rand base/rng.h or getrandom
 srand base/rng.h
 random base/rng.h or getrandom
 drand48 base/rng.h
-signal sigaction
 setjmp an error return
 longjmp an error return
 localtime localtime_r
@@ -83,6 +82,7 @@ timerfd_create needs TFD_CLOEXEC
 signalfd needs SFD_CLOEXEC
 memfd_create needs MFD_CLOEXEC
 inotify_init1 needs IN_CLOEXEC
+signal needs SIG_
 fopen needs e
 freopen needs e
 RULES
@@ -113,11 +113,17 @@ find src include -name '*.[ch]' | sort | while read -r file; do
             }
             return all
         }
-        function fine(call, line, all, calls) {
+        function fine(call, line, all, before) {
             all = statement(line)
             if (call == "fopen" || call == "freopen")
                 return all ~ (call "\\([^;]*\"[rwa][b+]*e[bx+]*\"")
-            return index(all, needs[call]) > 0
+            if (index(all, needs[call]) > 0)
+                return 1
+            # or a variable that was given the flag a few lines before
+            for (before = line - 10; before < line; before++)
+                if (needs[call] != "SIG_" && text[before] ~ / = / && index(text[before], needs[call]) > 0)
+                    return 1
+            return 0
         }
         END {
             for (line = 1; line <= lines; line++) {
@@ -134,7 +140,7 @@ find src include -name '*.[ch]' | sort | while read -r file; do
                     if (call in instead)
                         printf "%s %s %d use %s\n", file, call, line, instead[call]
                     else if (call in needs && !fine(call, line))
-                        printf "%s %s %d without %s\n", file, call, line, needs[call] == "e" ? "mode e (close on exec)" : needs[call]
+                        printf "%s %s %d without %s\n", file, call, line, needs[call] == "e" ? "mode e (close on exec)" : needs[call] == "SIG_" ? "SIG_DFL or SIG_IGN: a handler is set with sigaction" : needs[call]
                 }
             }
         }' "$work/rules" "$work/text" "$work/code" >>"$work/found"

@@ -83,6 +83,7 @@ violates banned src/app/files.c 'int h(void) { return system ("ls"); }' "system(
 violates banned src/app/files.c 'int h(void) { return open("x", O_RDONLY); }' "open(): without O_CLOEXEC"
 violates banned src/app/files.c 'FILE *h(void) { return fopen("x", "r"); }' "fopen(): without mode e"
 violates banned src/app/files.c 'void *h(void) { return malloc(1); }' "malloc(): use mf_alloc"
+violates banned src/app/files.c 'void h(void) { signal(SIGINT, handler); }' "signal(): without SIG_DFL"
 violates banned src/app/files.c 'int h(void) { return socket(1, SOCK_STREAM, 0); }' "socket(): without SOCK_CLOEXEC"
 plant
 echo "src/app/files.c strcpy long gone" >"$work/allow"
