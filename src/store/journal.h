@@ -36,22 +36,28 @@ int journal_create(struct journal **out, const char *run_dir, const char *key_pa
 int journal_open(struct journal **out, const char *run_dir, const char *key_path, bool writer, struct mf_error *error);
 void journal_close(struct journal *journal); /* checkpoint when a writer; NULL is fine */
 
+/* One write transaction for a turn. -1 with MF_LOCKED: fenced, or a foreign process holds the database for longer than 5 s. */
 int journal_begin(struct journal *journal, struct mf_error *error);
-/* `extra` is a JSON object's members without braces ("\"reason\":\"...\"") or empty: text facts, never a secret. */
+/* The seq must be the last one's successor. `extra` is a JSON object's members without braces ("\"reason\":\"...\"") or empty: text facts, never a secret. */
 int journal_append(struct journal *journal, const struct core_record *record, struct mf_span extra, struct mf_error *error);
 /* Sealed with AES-256-GCM; name is "secrets", "claim" or the like; one value for each (account, name), replaced. */
 int journal_put_secret(struct journal *journal, uint32_t account, const char *name, struct mf_span value, struct mf_error *error);
 int journal_drop_secrets(struct journal *journal, uint32_t account, const char *name /* NULL: all */, struct mf_error *error);
 /* What create or find recorded of an account (JSON object, no secret): kept beside the journal for teardown. */
 int journal_put_ids(struct journal *journal, uint32_t account, struct mf_span ids_json, struct mf_error *error);
-/* Names of tasks and instances: node -> "deploy/web", item JSON, key. */
+/*
+ * Names: node -> "deploy/web", item JSON. An instance has its template and its index in the list; a task of the graph has template
+ * CORE_NONE, or itself when it is a template. Tasks are put before the first turn, so that a reader knows them all; a reader finds
+ * missing names in the graph's text when that is not too long.
+ */
 int journal_put_node(struct journal *journal, uint32_t node, uint32_t template_node, uint32_t ordinal, struct mf_span path, struct mf_span item_json, struct mf_error *error);
 /* The result of a node's last success: SHA-256 of results/..., or empty. */
 int journal_put_result(struct journal *journal, uint32_t node, uint32_t attempt, struct mf_span sha256, struct mf_span outputs_path, struct mf_error *error);
 /* -1 with MF_LOCKED: a newer epoch exists (fenced). Any failure: nothing of the turn is durable; start no effect. */
 int journal_commit(struct journal *journal, struct mf_error *error);
 void journal_rollback(struct journal *journal);
-/* Small changes of the run row outside turns: origin moved, socket path, orchestrator's identity. */
+/* Small changes of the run row, also outside turns: socket_path, providers_json, options_json, limits_json, terms_json, pid, birth,
+ * boot_id (numbers as decimal text). */
 int journal_set_run(struct journal *journal, const char *column, struct mf_span value, struct mf_error *error);
 uint64_t journal_commits(const struct journal *journal);
 
@@ -59,12 +65,17 @@ uint64_t journal_commits(const struct journal *journal);
 int journal_replay(struct journal *journal, int (*each)(void *context, const struct core_record *record, struct mf_span extra, struct mf_error *error), void *context, struct mf_error *error);
 /* From a seq on, for --follow; stops at the newest. Returns -1 on error, else 0 and *last. */
 int journal_read_from(struct journal *journal, uint64_t after_seq, int (*each)(void *context, const struct core_record *record, struct mf_span extra, struct mf_error *error), void *context, uint64_t *last, struct mf_error *error);
-/* Views point into `hold`, which the caller frees (mf_buf_free). */
+/* Views point into `hold`, which the caller frees (mf_buf_free). The small one leaves out graph text, parameters, limits, terms. */
 int journal_read_run(struct journal *journal, struct journal_run *run, struct mf_buf *hold, struct mf_error *error);
+int journal_read_run_small(struct journal *journal, struct journal_run *run, struct mf_buf *hold, struct mf_error *error);
+/* -1 with MF_NOT_FOUND: there is none. */
 int journal_get_secret(struct journal *journal, uint32_t account, const char *name, struct mf_buf *out /* secret buffer */, struct mf_error *error);
 int journal_get_ids(struct journal *journal, uint32_t account, struct mf_buf *out, struct mf_error *error); /* empty when none */
 int journal_nodes(struct journal *journal, int (*each)(void *context, uint32_t node, uint32_t template_node, uint32_t ordinal, struct mf_span path, struct mf_span item_json, struct mf_error *error), void *context, struct mf_error *error);
 int journal_get_result(struct journal *journal, uint32_t node, struct mf_buf *sha256, struct mf_buf *outputs_path, struct mf_error *error);
+/* MF_STATE with the first finding when the file is damaged; `quick` looks at the structure only. */
+int journal_check(struct journal *journal, bool quick, struct mf_error *error);
+uint64_t journal_last_seq(const struct journal *journal); /* of a writer: the last committed record */
 /* How many secrets are still on disk. */
 int journal_secret_count(struct journal *journal, uint32_t *out, struct mf_error *error);
 

@@ -22,7 +22,8 @@ const char *state_path(const struct state_dir *state); /* absolute */
 
 #define STATE_RUN_ID_BYTES 13 /* 12 of [a-z0-9] and a terminator */
 
-/* A new run directory with a random id; *dir_fd (owned by the caller) and the lock are taken. */
+/* A new run directory with a random id; *dir_fd is the caller's. The writer's lock is taken too and belongs to `state`: it ends with
+ * state_close, so there is no state_run_lock after a state_run_create. */
 int state_run_create(struct state_dir *state, char id[STATE_RUN_ID_BYTES], int *dir_fd, struct mf_error *error);
 /* An existing one by id, by `--name` or "last". */
 int state_run_find(struct state_dir *state, const char *name, char id[STATE_RUN_ID_BYTES], struct mf_error *error);
