@@ -1,0 +1,237 @@
+/*
+ * app/app_private.h - the run's parts, shared by the files of app/
+ */
+#ifndef MF_APP_APP_PRIVATE_H
+#define MF_APP_APP_PRIVATE_H
+
+#include "app/app.h"
+#include "app/provision.h"
+#include "base/buf.h"
+#include "document/template.h"
+#include "net/client.h"
+#include "net/loop.h"
+#include "recipe/recipe.h"
+#include "runner/peer.h"
+#include "store/journal.h"
+#include "store/state.h"
+
+#include <sys/types.h>
+
+/* Inputs of one turn at the most: bounds how long the loop is away from its sockets (about 5 ms at 5 us each). */
+#define APP_TURN_INPUTS_MAX 1024u
+/* Text facts of one record: a reason, ids, a hash. */
+#define APP_EXTRA_BYTES_MAX 8192u
+/* Secrets and ids of one account: 16 values of at most 8 KiB. */
+#define APP_VALUES_BYTES_MAX (160u * 1024u)
+/* Permissions of one account: the longest shipped table has about 60 names. */
+#define APP_PERMISSIONS_MAX 128u
+/* Log of one stream of one attempt. */
+#define APP_LOG_BYTES_MAX (16ull << 20)
+
+struct app_expansion { /* an evaluated for_each list */
+    char **paths;      /* owned: "deploy/web" */
+    char **items;      /* owned: JSON text of each item */
+    uint32_t count;
+    bool taken;        /* the strings belong to the tables now */
+};
+
+/* What comes with an input beside its numbers; owned by the queue, freed at the end of the turn. */
+struct app_payload {
+    struct mf_buf extra;
+    struct mf_buf ids;      /* JSON object; recorded when it is not empty */
+    struct mf_buf secrets;  /* secret; sealed when it is not empty */
+    struct mf_buf claim;    /* secret: the claim URL */
+    char **found_ids;       /* FOUND: ids of the further accounts */
+    uint32_t found_count;
+    struct app_expansion *expansion;
+    char sha256[65];        /* RESULT */
+    bool has_outputs;
+    struct app_payload *next;
+};
+
+struct app_input {
+    struct core_input core;
+    struct app_payload *payload; /* NULL for most */
+};
+
+struct app_account {
+    struct mf_buf ids;     /* JSON object, not secret */
+    struct mf_buf secrets; /* JSON object, secret */
+    struct mf_buf claim;   /* claim URL, secret */
+    struct provision_job *job;
+    bool loaded;
+};
+
+struct app_node {
+    uint8_t sha256[32];
+    bool has_result, has_outputs;
+    uint32_t result_attempt;
+};
+
+/* A stage that the runner knows: open-addressed by its seq. */
+struct app_stage {
+    uint64_t seq; /* 0: free */
+    uint32_t node, attempt;
+    char sha256[65];
+    bool has_outputs;
+};
+
+struct app_provider {
+    const char *name;           /* of the graph; view */
+    struct recipe *recipe;      /* owned */
+    char *recipe_sha256;        /* owned hex */
+    char *base_url;             /* owned; without trailing slash */
+    char *origin;               /* owned */
+    struct recipe_value *inputs;
+    uint32_t input_count;
+    struct mf_span source_json; /* where the credential comes from; view into graph or NULL */
+    char *source;               /* owned: "env:NAME", "file:PATH", "command:JSON"; NULL: none */
+    struct mf_buf credential;   /* secret, as read */
+    bool credential_read;
+    char *rate_path;            /* owned */
+    bool served;                /* by an emulator of our own */
+};
+
+struct app_emulator {
+    pid_t pid; /* 0: none */
+    int pidfd;
+    char *url;
+    struct mf_buf token; /* secret */
+};
+
+struct app {
+    struct app_options options;
+    struct state_dir *state;
+    char run_id[STATE_RUN_ID_BYTES];
+    char *run_dir;      /* owned */
+    int run_dir_fd;
+    int lock_fd;
+    char owner[25];
+    char *run_name;     /* owned */
+    char *base_dir;     /* owned: absolute directory of the graph file */
+    struct graph *graph;
+    struct mf_buf params_json;
+
+    struct core_graph core_graph;
+    struct core_limits limits;
+    struct core *core;
+    struct journal *journal;
+    bool journal_broken;
+    struct net_loop *loop;
+    struct net_client *client;
+    struct provision *provision;
+    struct runner_peer *runner;
+    bool runner_dead;             /* its end was told; it is freed before the next one starts */
+    uint32_t runner_generation;
+    struct app_emulator emulator;
+    struct app_control *control;
+    struct net_timer *refresh;
+    struct app_prompt {
+        uint32_t task;
+        char *text; /* owned */
+    } *prompts;         /* by task */
+    uint32_t prompt_count;
+    size_t prompt_capacity;
+
+    struct app_provider *providers;
+    uint32_t provider_count;
+
+    int64_t base_ms, start_ms; /* core time = base + (boot time - start) */
+    int64_t opened_ms;
+
+    struct app_input *inputs;  /* ring */
+    size_t input_first, input_count, input_capacity;
+    struct app_turn_record {
+        struct core_record record;
+        const struct app_payload *payload;
+    } *records;                /* of this turn */
+    size_t record_count, record_capacity;
+    struct core_command *commands; /* to be started after the commit; also those that wait for the runner */
+    size_t command_count, command_capacity;
+    struct app_payload *spent; /* payloads of this turn */
+    bool in_transaction;
+    uint64_t records_total;
+
+    struct app_account *accounts; /* by n */
+    size_t account_capacity;
+    struct app_node *nodes;
+    size_t node_capacity;
+    const char **task_names;      /* of the graph's tasks; into task_name_bytes; both owned */
+    char *task_name_bytes;
+    char **paths, **items;        /* of instances: index node - task_count; owned */
+    size_t instance_count, instance_capacity;
+    struct app_stage *stages;     /* open-addressed */
+    size_t stage_capacity, stage_count;
+    struct app_lease {            /* granted, waiting for the spawn that uses it */
+        uint64_t lease;
+        uint32_t node, account, slot;
+    } *leases;
+    size_t lease_count, lease_capacity;
+
+    int signal_number;  /* the first one that ended the run; 0 */
+    uint32_t signals;
+    bool stopping;      /* settled: the loop is to end */
+    int exit_code;
+};
+
+/* --- pump.c --- */
+/* Queues an input; `payload` (may be NULL) is taken. The time is put in when it is stepped. */
+void app_push(struct app *app, const struct core_input *input, struct app_payload *payload);
+struct app_payload *app_payload_new(void); /* asserts that there is memory: 400 bytes */
+void app_payload_free(struct app_payload *payload);
+/* "reason": text as the extra of a payload. */
+void app_payload_reason(struct app_payload *payload, const char *reason);
+void app_pump_turn(void *context);
+void app_note(struct app *app, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* --- execute.c and its parts: each starts one effect; trouble comes back as an input --- */
+void app_execute(struct app *app, const struct core_command *command);
+void app_execute_account(struct app *app, const struct core_command *command);
+/* -1: the runner's queue is full, the command must wait. */
+int app_execute_stage(struct app *app, const struct core_command *command);
+void app_expand(struct app *app, const struct core_command *command);
+void app_expansion_free(struct app_expansion *expansion);
+int app_start_runner(struct app *app);
+
+/* --- tables.c --- */
+struct app_account *app_account_at(struct app *app, uint32_t account); /* grows; asserts memory */
+void app_account_forget(struct app *app, uint32_t account, bool keep_claim);
+struct app_node *app_node_at(struct app *app, uint32_t node);
+struct app_stage *app_stage_find(struct app *app, uint64_t seq);
+struct app_stage *app_stage_add(struct app *app, uint64_t seq, uint32_t node, uint32_t attempt);
+void app_stage_remove(struct app *app, uint64_t seq);
+int app_instances_add(struct app *app, struct app_expansion *expansion, uint32_t first); /* takes the strings */
+const char *app_node_item(const struct app *app, uint32_t node); /* JSON text or NULL */
+uint32_t app_node_task(const struct app *app, uint32_t node);    /* the graph task that a node belongs to */
+void app_tables_free(struct app *app);
+
+/* --- providers.c --- */
+int app_providers_open(struct app *app, struct mf_error *error);
+void app_providers_close(struct app *app);
+int app_provider_credential(void *context, bool fresh, struct mf_span *out, struct mf_error *error);
+
+/* --- emulate.c --- */
+int app_emulator_start(struct app *app, struct mf_error *error);
+void app_emulator_stop(struct app *app);
+
+/* --- plan.c: the graph as the core's arrays --- */
+int app_build_core_graph(struct app *app, struct mf_error *error);
+void app_free_core_graph(struct app *app);
+
+/* --- values.c: what templates may name --- */
+void app_values(struct app *app, uint32_t node, struct template_values *out);
+/* The text of a task's prompt file, read once when the run was opened; empty when it has none. */
+struct mf_span app_prompt_file(const struct app *app, uint32_t task);
+int app_prompts_open(struct app *app, struct mf_error *error);
+void app_prompts_free(struct app *app);
+
+/* --- control.c --- */
+int app_control_open(struct app *app, struct mf_error *error);
+void app_control_close(struct app *app);
+
+/* --- recover.c --- */
+int app_open_new(struct app *app, struct mf_error *error);
+int app_open_existing(struct app *app, struct mf_error *error);
+int app_replay(struct app *app, struct mf_error *error); /* after core_create */
+
+#endif

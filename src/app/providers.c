@@ -1,0 +1,263 @@
+/*
+ * providers.c - the providers of a run: recipe, address, terms, inputs, operator's credential
+ *
+ * Everything that can be wrong is found before anything is sent: an unknown recipe, a permission that it does not know, a missing
+ * input or credential, terms that nobody accepted, an address that points away from this machine.
+ */
+#include "app/app_private.h"
+
+#include "app/credential.h"
+#include "app/recipes.h"
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "json/write.h"
+#include "store/hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CREDENTIAL_BYTES_MAX 16384u
+#define EMULATOR_TOKEN "MAYFLY_EMULATOR_TOKEN" /* as `mayfly emulate` reads it */
+
+const char *app_provider_name(const struct app *app, uint32_t provider)
+{
+    return provider < app->provider_count ? app->providers[provider].name : "?";
+}
+
+bool app_provider_enforces(const struct app *app, uint32_t provider)
+{
+    return provider < app->provider_count && recipe_info(app->providers[provider].recipe)->scoped_tokens;
+}
+
+int app_provider_credential(void *context, bool fresh, struct mf_span *out, struct mf_error *error)
+{
+    struct app_provider *provider = context;
+    bool command = provider->source != NULL && strncmp(provider->source, "command:", 8) == 0;
+    if ((!provider->credential_read || (fresh && command)) && provider->source != NULL) {
+        if (credential_read(provider->source, &provider->credential, error) != 0)
+            return mf_wrap(error, "provider `%s`", provider->name);
+        provider->credential_read = true;
+    }
+    if (provider->credential.length == 0)
+        return mf_fail(error, MF_USAGE, "provider `%s`: no operator's credential; give `--credential %s=file:PATH`", provider->name, provider->name);
+    *out = mf_buf_view(&provider->credential);
+    return 0;
+}
+
+/* --- one provider, step by step --- */
+
+static int open_address(struct app *app, struct app_provider *provider, struct mf_error *error)
+{
+    const struct recipe_info *info = recipe_info(provider->recipe);
+    const char *override = info->base_url_env != NULL ? getenv(info->base_url_env) : NULL;
+    bool own = override == NULL || override[0] == '\0';
+    bool loopback = false;
+    const char *url = own ? info->base_url : override;
+    if (own && (url == NULL || url[0] == '\0')) { /* a provider that is served on this machine */
+        if (app_emulator_start(app, error) != 0)
+            return -1;
+        provider->served = true;
+        url = app->emulator.url;
+    }
+    if (net_check_base_url(url, &loopback, error) != 0)
+        return mf_wrap(error, "provider `%s`: base url", provider->name);
+    if (!own && !loopback && !app->options.allow_base_url)
+        return mf_fail(error, MF_USAGE, "provider `%s`: %s points away from this machine (%s); give --allow-base-url if it is meant", provider->name, info->base_url_env, url);
+    char origin[300];
+    if (net_origin(url, origin, sizeof origin, error) != 0)
+        return mf_wrap(error, "provider `%s`: base url", provider->name);
+    size_t length = strlen(url);
+    while (length > 0 && url[length - 1] == '/')
+        length--;
+    provider->base_url = mf_strndup(url, length);
+    provider->origin = mf_strdup(origin);
+    return provider->base_url != NULL && provider->origin != NULL ? 0 : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+}
+
+static int open_terms(struct app *app, const struct app_provider *provider, struct mf_error *error)
+{
+    const struct recipe_info *info = recipe_info(provider->recipe);
+    if (info->terms_count == 0 || app->options.mode == APP_TEARDOWN || state_terms_accepted(app->state, provider->name))
+        return 0;
+    for (uint32_t i = 0; i < app->options.accept_terms_count; i++)
+        if (strcmp(app->options.accept_terms[i], provider->name) == 0 || strcmp(app->options.accept_terms[i], info->name) == 0)
+            return 0;
+    char list[600] = "";
+    for (uint32_t i = 0; i < info->terms_count; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", info->terms[i].url);
+    }
+    return mf_fail(error, MF_USAGE, "provider `%s`: its terms are not accepted (%s); read them, then give --accept-terms %s", provider->name, list, provider->name);
+}
+
+static const char *given_source(const struct app *app, const struct app_provider *provider)
+{
+    for (uint32_t i = app->options.credential_count; i-- > 0;)
+        if (strcmp(app->options.credentials[i].name, provider->name) == 0)
+            return app->options.credentials[i].value;
+    return NULL;
+}
+
+/* The graph's own source as text; a file is relative to the graph. */
+static char *declared_source(const struct app *app, const struct graph_provider *declared)
+{
+    struct mf_buf text;
+    mf_buf_init(&text, CREDENTIAL_BYTES_MAX);
+    if (declared->credential == GRAPH_CREDENTIAL_ENV)
+        mf_buf_printf(&text, "env:%s", declared->credential_source);
+    else if (declared->credential == GRAPH_CREDENTIAL_FILE)
+        mf_buf_printf(&text, declared->credential_source[0] == '/' ? "file:%s%s" : "file:%s/%s", declared->credential_source[0] == '/' ? "" : app->base_dir, declared->credential_source);
+    else if (declared->credential == GRAPH_CREDENTIAL_COMMAND)
+        mf_buf_printf(&text, "command:%.*s", MF_SPAN_ARGS(json_raw(graph_document(app->graph), declared->credential_command)));
+    char *source = text.length > 0 ? mf_buf_take(&text) : NULL;
+    mf_buf_free(&text);
+    return source;
+}
+
+static int open_credential(struct app *app, struct app_provider *provider, const struct graph_provider *declared, struct mf_error *error)
+{
+    mf_buf_init_secret(&provider->credential, CREDENTIAL_BYTES_MAX);
+    if (!recipe_info(provider->recipe)->needs_credential)
+        return 0;
+    if (provider->served) {
+        provider->credential_read = true;
+        return mf_buf_span(&provider->credential, mf_buf_view(&app->emulator.token));
+    }
+    const char *given = given_source(app, provider);
+    if (given != NULL) {
+        mf_free(provider->source);
+        provider->source = mf_strdup(given);
+    } else if (provider->source == NULL) {
+        provider->source = declared_source(app, declared);
+    }
+    const struct recipe_info *info = recipe_info(provider->recipe);
+    if (provider->source == NULL && (info->base_url == NULL || info->base_url[0] == '\0'))
+        provider->source = mf_strdup("env:" EMULATOR_TOKEN);
+    if (provider->source != NULL && credential_fault(provider->source) != NULL)
+        return mf_fail(error, MF_USAGE, "provider `%s`: credential: %s", provider->name, credential_fault(provider->source));
+    struct mf_span value;
+    return app_provider_credential(provider, false, &value, error);
+}
+
+static int open_inputs(struct app *app, struct app_provider *provider, const struct graph_provider *declared, struct mf_error *error)
+{
+    const struct recipe_info *info = recipe_info(provider->recipe);
+    const struct json_document *document = graph_document(app->graph);
+    provider->inputs = mf_calloc(info->inputs_count, sizeof *provider->inputs);
+    if (provider->inputs == NULL)
+        return mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+    for (uint32_t i = 0; i < info->inputs_count; i++) {
+        uint32_t node = declared->inputs != JSON_NONE ? json_member(document, declared->inputs, info->inputs[i]) : JSON_NONE;
+        struct mf_buf value;
+        mf_buf_init(&value, 8192);
+        struct template_values none = {.run_id = mf_span(app->run_id)};
+        if (node == JSON_NONE)
+            return mf_fail(error, MF_INPUT, "provider `%s`: input `%s` is missing; give it in providers.%s.inputs", provider->name, info->inputs[i], provider->name);
+        if (template_expand_node(app->graph, node, &none, &value, "input", error) != 0) {
+            mf_buf_free(&value);
+            return mf_wrap(error, "provider `%s`: input `%s`", provider->name, info->inputs[i]);
+        }
+        char *text = mf_buf_take(&value);
+        if (text == NULL)
+            return mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+        provider->inputs[provider->input_count++] = (struct recipe_value){mf_span(info->inputs[i]), mf_span(text)};
+    }
+    return 0;
+}
+
+static int open_one(struct app *app, uint32_t index, struct mf_error *error)
+{
+    struct app_provider *provider = &app->providers[index];
+    const struct graph_provider *declared = graph_provider(app->graph, index);
+    char sha256[65];
+    provider->name = declared->name;
+    if (provider->recipe == NULL && recipes_load(&provider->recipe, declared->recipe, app->base_dir, error) != 0)
+        return mf_wrap(error, "provider `%s`", declared->name);
+    store_sha256(recipe_text(provider->recipe), sha256);
+    mf_free(provider->recipe_sha256);
+    provider->recipe_sha256 = mf_strdup(sha256);
+    provider->rate_path = state_rate_path(app->state, provider->name);
+    if (recipe_info(provider->recipe)->kind == RECIPE_KIND_SERVICE)
+        return mf_fail(error, MF_INPUT, "provider `%s`: its recipe is a service, which gives no accounts", declared->name);
+    if (open_terms(app, provider, error) != 0 || open_address(app, provider, error) != 0 || open_inputs(app, provider, declared, error) != 0)
+        return -1;
+    return open_credential(app, provider, declared, error);
+}
+
+static int check_lifetimes(const struct app *app, const struct graph_task *task, struct mf_error *error)
+{
+    const struct graph_profile *profile = &graph_profiles(app->graph)[task->profile];
+    int64_t need = profile->timeout_ms + (task->verify ? profile->verify_timeout_ms : 0) + profile->grace_ms + core_limits_default.lease_margin_ms;
+    for (uint32_t s = 0; s < task->slot_count; s++) {
+        const struct app_provider *provider = &app->providers[graph_slots(app->graph)[task->slot_first + s].provider];
+        int64_t lifetime = recipe_info(provider->recipe)->lifetime_ms;
+        char have[24], want[24];
+        if (lifetime > 0 && lifetime < need)
+            return mf_fail(error, MF_INPUT, "task `%.*s`: timeout + verify + grace + 60s is %s, but an account of `%s` lives only %s", MF_SPAN_ARGS(task->name), mf_format_duration(need, want), provider->name, mf_format_duration(lifetime, have));
+    }
+    return 0;
+}
+
+static int check_slot(const struct app *app, const struct graph_task *task, const struct graph_slot *slot, struct mf_error *error)
+{
+    const struct recipe *recipe = app->providers[slot->provider].recipe;
+    uint32_t count = graph_permission_count(app->graph, slot->permissions);
+    if (count > APP_PERMISSIONS_MAX)
+        return mf_fail(error, MF_LIMIT, "task `%.*s`: more than %u permissions", MF_SPAN_ARGS(task->name), APP_PERMISSIONS_MAX);
+    if (slot->keep_on_success && !recipe_info(recipe)->has_claim)
+        return mf_fail(error, MF_INPUT, "task `%.*s`: keep: accounts of `%s` cannot be claimed", MF_SPAN_ARGS(task->name), app->providers[slot->provider].name);
+    for (uint32_t i = 0; i < count; i++) {
+        struct mf_span name = graph_permission(app->graph, slot->permissions, i).name;
+        if (!recipe_has_permission(recipe, name))
+            return recipes_unknown_permission(recipe, task->name, name, app->providers[slot->provider].name, error);
+    }
+    return 0;
+}
+
+static int check_tasks(const struct app *app, struct mf_error *error)
+{
+    for (uint32_t t = 0; t < graph_task_count(app->graph); t++) {
+        const struct graph_task *task = &graph_tasks(app->graph)[t];
+        if (task->slot_count > 0 && check_lifetimes(app, task, error) != 0)
+            return -1;
+        for (uint32_t s = 0; s < task->slot_count; s++)
+            if (check_slot(app, task, &graph_slots(app->graph)[task->slot_first + s], error) != 0)
+                return -1;
+    }
+    return 0;
+}
+
+int app_providers_open(struct app *app, struct mf_error *error)
+{
+    uint32_t count = graph_provider_count(app->graph);
+    if (app->providers == NULL)
+        app->providers = mf_calloc(count, sizeof *app->providers);
+    if (app->providers == NULL)
+        return mf_fail(error, MF_MEMORY, "providers: no memory");
+    app->provider_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        if (open_one(app, i, error) != 0)
+            return -1;
+    return check_tasks(app, error);
+}
+
+void app_providers_close(struct app *app)
+{
+    for (uint32_t i = 0; i < app->provider_count; i++) {
+        struct app_provider *provider = &app->providers[i];
+        recipe_destroy(provider->recipe);
+        mf_free(provider->recipe_sha256);
+        mf_free(provider->base_url);
+        mf_free(provider->origin);
+        mf_free(provider->source);
+        mf_free(provider->rate_path);
+        for (uint32_t k = 0; k < provider->input_count; k++)
+            mf_free((void *)(uintptr_t)provider->inputs[k].value.data);
+        mf_free(provider->inputs);
+        mf_buf_free(&provider->credential);
+    }
+    mf_free(app->providers);
+    app->providers = NULL;
+    app->provider_count = 0;
+}

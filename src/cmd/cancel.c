@@ -1,0 +1,179 @@
+/*
+ * cancel.c - mayfly cancel: ask a running orchestrator to end agents and tear down; without one, do it ourselves
+ *
+ * A control socket that is silent for five seconds belongs to an orchestrator that is stuck: it is killed through a pidfd (after its
+ * identity was checked against the run row) and its run is taken over.
+ */
+#include "app/control.h"
+#include "base/alloc.h"
+#include "cmd/commands.h"
+#include "cmd/graphs.h"
+#include "cmd/launch.h"
+#include "json/write.h"
+#include "store/journal.h"
+#include "store/state.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SILENT_MS 5000
+#define LOCK_WAIT_MS 5000
+
+static int take_over(const struct options *options, const char *id)
+{
+    struct mf_error error;
+    struct graph *graph = NULL;
+    char found[STATE_RUN_ID_BYTES];
+    if (app_load_run(option_value(options, "state"), id, found, &graph, &error) != 0)
+        return complain(&error);
+    struct app_options app_options = {.mode = APP_TEARDOWN, .graph = graph, .run = found};
+    int code = launch(&app_options, options);
+    graph_destroy(graph);
+    return code;
+}
+
+/* Start time of a process in ticks since boot; 0 when it is gone. */
+static int64_t birth_of(pid_t pid)
+{
+    char path[64], line[1024] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    char *read = fgets(line, sizeof line, file);
+    fclose(file);
+    const char *at = read != NULL ? strrchr(line, ')') : NULL;
+    for (int field = 2; at != NULL && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at != NULL ? strtoll(at + 1, NULL, 10) : 0;
+}
+
+static int kill_stuck(const struct journal_run *run, struct mf_error *error)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)run->pid, 0);
+    if (pidfd < 0)
+        return errno == ESRCH ? 0 : mf_fail_os(error, errno, "orchestrator %lld", (long long)run->pid);
+    int result = 0;
+    if (birth_of((pid_t)run->pid) == run->birth && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) != 0 && errno != ESRCH)
+        result = mf_fail_os(error, errno, "kill orchestrator %lld", (long long)run->pid);
+    close(pidfd);
+    return result;
+}
+
+static void write_request(struct mf_buf *out, const struct options *options)
+{
+    struct json_writer writer;
+    json_begin(&writer, out);
+    json_open_object(&writer);
+    json_member_string(&writer, "op", "cancel");
+    if (options->argument_count > 1) {
+        json_key(&writer, "tasks");
+        json_open_array(&writer);
+        for (size_t i = 1; i < options->argument_count; i++)
+            json_string(&writer, options->arguments[i]);
+        json_close_array(&writer);
+    }
+    json_close_object(&writer);
+    mf_buf_char(out, '\n');
+}
+
+static int ask(const struct options *options, struct state_dir *state, const char *id, const struct journal_run *run)
+{
+    struct mf_buf request, answer;
+    struct mf_error error = {0};
+    char socket_path[256];
+    int code = 0;
+    mf_buf_init(&request, 60000);
+    mf_buf_init(&answer, 4096);
+    write_request(&request, options);
+    if (mf_span_copy(run->socket_path, socket_path, sizeof socket_path) != 0 || control_request(socket_path, mf_buf_cstr(&request), SILENT_MS, &answer, &error) != 0) {
+        fprintf(stderr, "mayfly: run %s does not answer; taking it over\n", id);
+        code = kill_stuck(run, &error) == 0 ? 0 : complain(&error);
+        for (int waited = 0; code == 0 && state_run_locked(state, id) && waited < LOCK_WAIT_MS; waited += 20)
+            poll(NULL, 0, 20);
+        code = code == 0 ? take_over(options, id) : code;
+    } else if (strstr(mf_buf_cstr(&answer), "\"ok\":true") == NULL) {
+        fprintf(stderr, "mayfly: run %s knows no such task\n", id);
+        code = 2;
+    } else if (option_set(options, "json")) {
+        printf("{\"mayfly\":1,\"run\":\"%s\",\"cancelled\":true}\n", id);
+    } else {
+        printf("run %s is being cancelled; `mayfly show %s` follows it\n", id, id);
+    }
+    mf_buf_free(&request);
+    mf_buf_free(&answer);
+    return code;
+}
+
+static int cancel_run(const struct options *options, struct state_dir *state, const char *id)
+{
+    struct mf_error error;
+    struct mf_buf hold, key;
+    struct journal *journal = NULL;
+    struct journal_run run;
+    if (!state_run_locked(state, id)) {
+        if (options->argument_count > 1) {
+            fprintf(stderr, "mayfly: run %s is not going on; `mayfly teardown %s` cleans what it left\n", id, id);
+            return 2;
+        }
+        return take_over(options, id);
+    }
+    mf_buf_init(&hold, GRAPH_TEXT_BYTES_MAX);
+    mf_buf_init(&key, 8192);
+    mf_buf_printf(&key, "%s/key", state_path(state));
+    char *dir = state_run_path(state, id, NULL);
+    int code;
+    if (dir == NULL || journal_open(&journal, dir, mf_buf_cstr(&key), false, &error) != 0 || journal_read_run(journal, &run, &hold, &error) != 0)
+        code = complain(&error);
+    else
+        code = ask(options, state, id, &run);
+    journal_close(journal);
+    mf_free(dir);
+    mf_buf_free(&hold);
+    mf_buf_free(&key);
+    return code;
+}
+
+struct cancel_all {
+    const struct options *options;
+    struct state_dir *state;
+    int code;
+};
+
+static int cancel_each(void *context, const char *id)
+{
+    struct cancel_all *all = context;
+    if (state_run_locked(all->state, id)) {
+        int one = cancel_run(all->options, all->state, id);
+        all->code = one == 4 || all->code == 4 ? 4 : one > all->code ? one : all->code;
+    }
+    return 0;
+}
+
+int cmd_cancel(const struct options *options)
+{
+    struct state_dir *state = NULL;
+    struct mf_error error;
+    char id[STATE_RUN_ID_BYTES];
+    if (!option_set(options, "all") && options->argument_count == 0) {
+        fprintf(stderr, "mayfly: cancel: name a run or give --all; see 'mayfly cancel --help'\n");
+        return 2;
+    }
+    if (state_open(&state, option_value(options, "state"), false, &error) != 0)
+        return complain(&error);
+    int code = 0;
+    if (option_set(options, "all")) {
+        struct cancel_all all = {options, state, 0};
+        code = state_runs(state, cancel_each, &all, &error) == 0 ? all.code : complain(&error);
+    } else {
+        code = state_run_find(state, options->arguments[0], id, &error) == 0 ? cancel_run(options, state, id) : complain(&error);
+    }
+    state_close(state);
+    return code;
+}

@@ -1,0 +1,60 @@
+/* launch.c - runs an app with the observers that the terminal and the options ask for */
+#include "cmd/launch.h"
+
+#include "app/progress.h"
+#include "cmd/graphs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TERMS_MAX 64u
+
+static bool colour_on(const struct options *options, FILE *out)
+{
+    const char *none = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    return !option_set(options, "no-color") && (none == NULL || none[0] == '\0') && isatty(fileno(out)) != 0 && terminal != NULL && strcmp(terminal, "dumb") != 0;
+}
+
+static struct progress *make_progress(const struct options *options)
+{
+    if (option_set(options, "json"))
+        return progress_create(PROGRESS_JSON, stdout, false);
+    const char *terminal = getenv("TERM");
+    bool board = isatty(STDERR_FILENO) != 0 && terminal != NULL && strcmp(terminal, "dumb") != 0;
+    return progress_create(board ? PROGRESS_BOARD : PROGRESS_PLAIN, stderr, colour_on(options, stderr));
+}
+
+static void print_receipt(void *context, struct app *app, const struct app_receipt *receipt)
+{
+    const struct options *options = context;
+    if (!option_set(options, "json"))
+        receipt_print(stdout, app, receipt, colour_on(options, stdout));
+    fflush(stdout);
+}
+
+int launch(struct app_options *app_options, const struct options *options)
+{
+    const char *terms[TERMS_MAX];
+    uint32_t terms_count = 0;
+    struct mf_error error = {0};
+    struct app *app = NULL;
+    while (terms_count < TERMS_MAX && (terms[terms_count] = option_nth(options, "accept-terms", terms_count)) != NULL)
+        terms_count++;
+    app_options->accept_terms = terms;
+    app_options->accept_terms_count = terms_count;
+    app_options->state_path = option_value(options, "state");
+    app_options->program = "/proc/self/exe";
+    app_options->allow_base_url = option_set(options, "allow-base-url");
+    struct progress *progress = make_progress(options);
+    if (progress == NULL)
+        return 7;
+    app_options->observers[app_options->observer_count++] = progress_observer(progress);
+    app_options->observers[app_options->observer_count++] = (struct app_observer){.closed = print_receipt, .context = (void *)(uintptr_t)options};
+    app_options->refresh_ms = isatty(STDERR_FILENO) != 0 && !option_set(options, "json") ? 200 : 0;
+    int code = app_create(&app, app_options, &error) == 0 ? app_run(app) : complain(&error);
+    app_destroy(app);
+    progress_destroy(progress);
+    return code;
+}
