@@ -38,9 +38,10 @@ accepts() { # tasks
 place='bad\.json:[0-9]+:[0-9]+'
 
 # 1 not JSON
-for bad in '' '{' '[1,]' '{"a":}' '{"a" 1}' "{'a': 1}" '{"a": 01}' '{"a": +1}' '{"a": .5}' '{"a": 1e}' '{"a": NaN}' '{"a": tru}' '{} {}' '{"a": "\\x"}' '{"a": "\t"}' '[' ']' '"' '{"a": 1,}' '// x\n{}'; do
+for bad in '{' '[1,]' '{"a":}' '{"a" 1}' "{'a': 1}" '{"a": 01}' '{"a": +1}' '{"a": .5}' '{"a": 1e}' '{"a": NaN}' '{"a": tru}' '{} {}' '{"a": "\\x"}' '{"a": "\t"}' '[' ']' '"' '{"a": 1,}' '// x\n{}'; do
     text "$bad" "$place" "JSON: $bad"
 done
+text '' 'end of the text' "an empty file"
 # 2 duplicate keys, also spelled in two ways
 task '"account": {"permissions": ["workers_scripts:write"], "permissions": []}' 'duplicate key' "duplicate permissions"
 task '"account": {"permissions": ["workers_scripts:write"], "\\u0070ermissions": []}' 'duplicate key' "duplicate permissions, escaped"
@@ -130,7 +131,7 @@ task '"account": {"permissions": ["{{params.x}}"]}' "$place" "a template in perm
 task '"env": {"X": "{{nobody.result}}"}' 'nobody' "a template that names no task"
 task '"env": {"X": "{{params."}' "$place" "a template that does not end"
 # 13 files: relative, below the graph, no links
-for path in /etc/shadow ../../x '' . ./../x 'a/../../x'; do
+for path in /etc/shadow ../../x '' ./../x 'a/../../x'; do
     task "\"files\": [\"$path\"]" "$place" "the file $path"
 done
 # 15 secrets in the graph

@@ -9,7 +9,7 @@ JSON
 start_emulator --faults "$CASE_DIR/faults.json"
 mayfly run "$ROOT/examples/deploy-fleet/graph.json" --json
 expect_status 0
-expect_receipt .tasks.succeeded 8 # plan, six sites, judge
+expect_receipt .tasks.succeeded 9 # plan, six sites, judge, release
 expect_receipt .accounts.created 6
 expect_receipt .accounts.gone 6
 expect_balanced
@@ -23,17 +23,17 @@ mayfly outputs last judge --to "$CASE_DIR/copy"
 expect_status 0
 [ "$(find "$CASE_DIR/copy" -name '*.js' | wc -l)" = 6 ] || fail "the judge's collected files are not there"
 
-# One site of six cannot be deployed, twice: the judge still runs, the run says that a task failed, and nothing is left.
+# One site of six cannot be deployed, twice: judge and release still run, the run says that a task failed, and nothing is left.
 mayfly run "$ROOT/examples/deploy-fleet/graph.json" --json --set sites="docs shop blog status search broken"
 expect_status 1
-expect_receipt .tasks.succeeded 7
+expect_receipt .tasks.succeeded 8
 expect_receipt .tasks.failed 1
 expect_receipt .accounts.created 7
 expect_receipt .accounts.gone 7
 mayfly outputs last judge --result
 [ "$(jq -r .live "$OUT")" = 5 ] || fail "the judge did not count five sites"
 
-# Two of three: fewer than three quarters, so there is nothing to judge.
+# Two of three: fewer than three quarters, so nothing is released.
 mayfly run "$ROOT/examples/deploy-fleet/graph.json" --json --set sites="a b broken"
 expect_status 1
 expect_receipt .tasks.skipped 1
