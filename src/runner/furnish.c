@@ -1,0 +1,7 @@
+/* furnish.c - to come */
+#include "runner/job.h"
+int job_furnish(const struct message_job *job, const struct job_place *place, struct job_answer *answer)
+{
+    (void)job; (void)place;
+    return job_fail(answer, "infrastructure", "furnish: not there yet");
+}

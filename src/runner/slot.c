@@ -1,0 +1,129 @@
+/* slot.c - the directory that an agent works in: work/@N/{ws,home}, made once, used again as long as it stays empty */
+#include "runner/slot.h"
+
+#include "runner/paths.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+static void make_group(struct slot *slot, uint32_t number, int run_group_fd)
+{
+    char name[48];
+    snprintf(name, sizeof name, "%u.%u", number, slot->group_number);
+    cgroup_make(run_group_fd, name, &slot->group);
+}
+
+int slot_make(struct slot *slot, uint32_t number, int work_fd, int run_group_fd)
+{
+    if (slot->group.dir_fd < 0 && run_group_fd >= 0)
+        make_group(slot, number, run_group_fd);
+    if (slot->made)
+        return 0;
+    char name[32];
+    snprintf(name, sizeof name, PATHS_SLOT_FORMAT, number);
+    slot->ws_fd = slot->home_fd = -1;
+    slot->dir_fd = paths_make(work_fd, name);
+    if (slot->dir_fd >= 0)
+        slot->ws_fd = paths_make(slot->dir_fd, "ws");
+    if (slot->ws_fd >= 0)
+        slot->home_fd = paths_make(slot->dir_fd, "home");
+    slot->made = true;
+    if (slot->home_fd >= 0)
+        return 0;
+    int os_errno = errno;
+    slot_close(slot);
+    errno = os_errno;
+    return -1;
+}
+
+/* Entries besides "." and ".."; *found is set when one is called `name` (may be NULL). At most one buffer is read. */
+static unsigned count_entries(int fd, const char *name, bool *found)
+{
+    struct entry {
+        uint64_t inode;
+        int64_t offset;
+        uint16_t bytes;
+        uint8_t type;
+        char name[];
+    };
+    _Alignas(struct entry) char buffer[2048];
+    unsigned count = 0;
+    lseek(fd, 0, SEEK_SET);
+    long got = syscall(SYS_getdents64, fd, buffer, sizeof buffer);
+    if (got < 0)
+        return 1; /* unreadable is not empty */
+    for (long at = 0; at < got;) {
+        const struct entry *entry = (const struct entry *)(const void *)(buffer + at);
+        at += entry->bytes;
+        if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
+            continue;
+        count++;
+        if (name != NULL && strcmp(entry->name, name) == 0)
+            *found = true;
+    }
+    return count;
+}
+
+/* The directory that we hold is still the one at its name: an agent may have moved it away and made another. */
+static bool still_there(int dir_fd, const char *name, int fd)
+{
+    struct stat ours, theirs;
+    return fstat(fd, &ours) == 0 && fstatat(dir_fd, name, &theirs, AT_SYMLINK_NOFOLLOW) == 0 && ours.st_ino == theirs.st_ino &&
+           ours.st_mode == (S_IFDIR | 0700);
+}
+
+struct slot_left slot_look(const struct slot *slot)
+{
+    struct slot_left left = {.has_result = false};
+    unsigned entries = count_entries(slot->dir_fd, SLOT_RESULT, &left.has_result);
+    if (!left.has_result && entries > 2) /* many entries: the name may be behind the first buffer */
+        left.has_result = faccessat(slot->dir_fd, SLOT_RESULT, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    left.pristine = entries == 2 && !left.has_result && count_entries(slot->ws_fd, NULL, NULL) == 0 &&
+                    count_entries(slot->home_fd, NULL, NULL) == 0 && still_there(slot->dir_fd, "ws", slot->ws_fd) &&
+                    still_there(slot->dir_fd, "home", slot->home_fd);
+    return left;
+}
+
+static void close_directories(struct slot *slot)
+{
+    if (slot->dir_fd >= 0)
+        close(slot->dir_fd);
+    if (slot->ws_fd >= 0)
+        close(slot->ws_fd);
+    if (slot->home_fd >= 0)
+        close(slot->home_fd);
+    slot->dir_fd = slot->ws_fd = slot->home_fd = -1;
+    slot->made = false;
+}
+
+void slot_discard(struct slot *slot, uint32_t number, int work_fd, int trash_fd, uint64_t trash_name)
+{
+    if (!slot->made)
+        return;
+    char name[32], trash[32];
+    snprintf(name, sizeof name, PATHS_SLOT_FORMAT, number);
+    snprintf(trash, sizeof trash, "%llu", (unsigned long long)trash_name);
+    close_directories(slot);
+    renameat(work_fd, name, trash_fd, trash);
+}
+
+void slot_abandon_group(struct slot *slot)
+{
+    cgroup_close(&slot->group);
+    slot->group_number++;
+}
+
+void slot_close(struct slot *slot)
+{
+    if (slot->made)
+        close_directories(slot);
+    cgroup_close(&slot->group);
+}

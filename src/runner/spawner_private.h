@@ -1,0 +1,87 @@
+/* runner/spawner_private.h - what the three parts of the spawner share: spawner.c, spawner_run.c, spawner_reap.c */
+#ifndef MF_RUNNER_SPAWNER_PRIVATE_H
+#define MF_RUNNER_SPAWNER_PRIVATE_H
+
+#include "runner/child.h"
+#include "runner/job.h"
+#include "runner/slot.h"
+#include "runner/spawner.h"
+#include "runner/tree.h"
+
+#include <sys/resource.h>
+
+/* Helpers at work at once: they are bound by the disk and by git's network, not by the number of agents. */
+#define SPAWNER_HELPERS_MAX 16
+#define SPAWNER_PIDS 1024          /* buckets */
+#define SPAWNER_SLOTS_MAX (1u << 20)
+#define SPAWNER_STUCK_MS 5000      /* a tree that lives so long after SIGKILL is in an uninterruptible sleep */
+
+enum spawned_kind { SPAWNED_AGENT, SPAWNED_HELPER, SPAWNED_REMOVER };
+
+struct spawned {
+    struct spawned *next_in_bucket;
+    struct spawned *previous, *next; /* all */
+    enum spawned_kind kind;
+    pid_t pid;
+    uint64_t stage;
+    uint64_t birth;
+    uint32_t slot;
+    char mark[TREE_MARK_BYTES_MAX];
+    int answer_fd; /* owned; helper: where it writes what became of its job; else -1 */
+    bool dying;    /* agent: the main process ended, the rest of the tree is being killed */
+    int status;
+    struct rusage usage;
+    int64_t ended_ms, kill_until_ms;
+};
+
+struct spawner_queued { /* a job that waits for a helper */
+    struct spawner_queued *next;
+    uint64_t stage;
+    size_t bytes;
+    char payload[];
+};
+
+struct spawner {
+    int socket_fd, signal_fd, run_fd, work_fd, trash_fd, null_fd; /* owned */
+    int children_fd;  /* owned: /proc/.../children; -1: this kernel has none */
+    int group_fd;     /* owned: the run's cgroup; -1: none */
+    char group_path[CGROUP_PATH_BYTES_MAX];
+    const char *run_dir, *run_id;
+    struct rlimit descriptors; /* of agents: as it was before we raised ours */
+    struct slot *slots;        /* owned */
+    size_t slot_capacity;
+    uint32_t slot_count;
+    struct spawned *pids[SPAWNER_PIDS];
+    struct spawned *first;
+    uint32_t dying_count, helper_count;
+    struct spawner_queued *queue, **queue_end;
+    uint64_t trash_next;
+    bool trash_waits, remover_runs;
+    struct mf_buf in, out, scratch;
+    void *pointers; /* owned: argv, environment and candidates of the plan at hand */
+    size_t pointer_capacity;
+    bool leaving, tidy;
+};
+
+/* spawner.c */
+void spawner_flush(struct spawner *spawner);
+void spawner_send_descriptors(struct spawner *spawner, const int *descriptors, size_t count); /* with the queued frame */
+struct slot *spawner_slot(struct spawner *spawner, uint32_t number); /* NULL without memory or above the limit */
+
+/* spawner_run.c: what the runner asks for */
+int spawner_on_run(struct spawner *spawner, const struct frame *frame);
+int spawner_on_job(struct spawner *spawner, const struct frame *frame);
+int spawner_on_release(struct spawner *spawner, const struct frame *frame);
+void spawner_start_queued(struct spawner *spawner);
+void spawner_start_remover(struct spawner *spawner);
+
+/* spawner_reap.c: what became of it */
+struct spawned *spawned_add(struct spawner *spawner, enum spawned_kind kind, pid_t pid, uint64_t stage, uint32_t slot);
+struct spawned *spawned_of_stage(struct spawner *spawner, uint64_t stage);
+void spawned_remove(struct spawner *spawner, struct spawned *spawned);
+bool spawner_reap(struct spawner *spawner);       /* true: there is more to reap */
+void spawner_check_dying(struct spawner *spawner);
+int spawner_on_kill(struct spawner *spawner, const struct frame *frame);
+void spawner_kill_all(struct spawner *spawner);   /* until no descendant is left */
+
+#endif
