@@ -58,6 +58,7 @@ struct recipe_info { /* views into the recipe */
     const char *name, *description;
     enum recipe_kind kind;
     const char *base_url, *base_url_env;
+    bool emulated;             /* without base_url_env set, a run starts an emulator of its own for it */
     const struct recipe_terms *terms;
     uint32_t terms_count;
     const char *const *inputs; /* names of operator values that must be given */
@@ -82,7 +83,7 @@ const char *recipe_permission_name(const struct recipe *recipe, uint32_t index);
 bool recipe_has_permission(const struct recipe *recipe, struct mf_span name);
 /* Parameters that a permission can be narrowed by ("script"); NULL behind the last. */
 const char *recipe_permission_parameter(const struct recipe *recipe, struct mf_span name, uint32_t index);
-/* The gateway rules of a permission as text "GET /accounts/{account}/workers/scripts/*", for `plan` and later for the gateway. */
+/* The gateway rules of a permission as text "GET /accounts/{account}/workers/scripts", for `plan` and later for the gateway. */
 const char *recipe_permission_rule(const struct recipe *recipe, struct mf_span name, uint32_t index);
 
 /* --- executing --- */
@@ -97,6 +98,7 @@ struct recipe_vars {
     struct mf_span tag;               /* mayfly-<owner>-<run>-<n> */
     struct mf_span owner_prefix;      /* LIST: "mayfly-<owner>-" */
     struct mf_span credential;        /* the operator's; secret */
+    struct mf_span random;            /* CREATE: 32 or more URL-safe characters, fresh for each execution, for providers that are told a password; secret */
     const struct recipe_value *inputs;
     uint32_t input_count;
     struct mf_span ids_json;          /* JSON object of what create recorded; empty before */
@@ -129,9 +131,9 @@ struct recipe_result {
     enum recipe_verdict verdict;
     struct mf_span ids_json;      /* CREATE, FIND: what is to be recorded; JSON object, no secret in it */
     struct mf_span secrets_json;  /* secret */
-    int64_t expires_ms;           /* epoch ms by the provider's clock; 0: not said */
+    int64_t expires_ms;           /* epoch ms by our clock (the answer's Date gives the offset), capped by the lifetime; 0: never or not said */
     struct mf_span claim_url;     /* secret; empty: none */
-    int64_t claim_expires_ms;
+    int64_t claim_expires_ms;     /* as expires_ms */
     int64_t after_ms;             /* RETRY: Retry-After in ms, 0 when not given */
     bool rate_limited;            /* the retry came from 429 or the like: a gate for all */
     uint32_t found_count;         /* FIND and LIST: accounts; recipe_found(i) gives each */
@@ -163,6 +165,15 @@ struct recipe_reply {
 int recipe_begin(struct recipe_exec **out, const struct recipe *recipe, const struct recipe_vars *vars, struct mf_error *error);
 /* First call with reply NULL. Never fails: trouble ends as DONE with the verdict that the rules of certainty give. */
 void recipe_next(struct recipe_exec *exec, const struct recipe_reply *reply, struct recipe_want *want);
+/*
+ * What the reply to the last HTTP want means, without taking it: so that a caller may repeat a request without effect before
+ * it hands the reply over. No memory counts as retry.
+ */
+enum recipe_verdict recipe_judge(const struct recipe_exec *exec, const struct recipe_reply *reply);
+const char *recipe_verdict_name(enum recipe_verdict verdict);
+const char *recipe_op_name(enum recipe_op op);
+/* Why a base URL (from the recipe or from the environment) cannot be used: https, or http to this machine; NULL when it can. */
+const char *recipe_base_url_problem(struct mf_span url);
 /* FIND and LIST after DONE: ids of the i-th account (JSON object), its tag (LIST) or empty. */
 bool recipe_found(const struct recipe_exec *exec, uint32_t index, struct mf_span *ids_json, struct mf_span *tag);
 void recipe_exec_destroy(struct recipe_exec *exec); /* wipes */
