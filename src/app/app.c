@@ -181,11 +181,9 @@ static int open_directory(struct app *app, struct mf_error *error)
             app_note(app, "owner: this machine has no usable machine-id; generated `%s` and stored it", app->owner);
     } else {
         snprintf(app->run_id, sizeof app->run_id, "%s", app->options.run);
-        if (state_run_open(app->state, app->run_id, &app->run_dir_fd, error) != 0)
-            return -1;
+        if (state_run_open(app->state, app->run_id, &app->run_dir_fd, error) != 0 || state_run_lock(app->state, app->run_id, &app->lock_fd, error) != 0)
+            return -1; /* a new run's lock was taken with its directory */
     }
-    if (state_run_lock(app->state, app->run_id, &app->lock_fd, error) != 0)
-        return mf_wrap(error, "run %s", app->run_id);
     app->run_dir = state_run_path(app->state, app->run_id, NULL);
     return app->run_dir != NULL ? 0 : mf_fail(error, MF_MEMORY, "run: no memory");
 }

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define CREDENTIAL_BYTES_MAX 16384u
+#define ORIGIN_BYTES_MAX 320u /* a scheme, a host name of at most 253, a port */
 #define EMULATOR_TOKEN "MAYFLY_EMULATOR_TOKEN" /* as `mayfly emulate` reads it */
 
 const char *app_provider_name(const struct app *app, uint32_t provider)
@@ -53,8 +54,12 @@ static int open_address(struct app *app, struct app_provider *provider, struct m
     const char *override = info->base_url_env != NULL ? getenv(info->base_url_env) : NULL;
     bool own = override == NULL || override[0] == '\0';
     bool loopback = false;
+    if (provider->base_url != NULL) { /* of an earlier run: the address that it used, whatever the environment says now */
+        provider->origin = mf_alloc(ORIGIN_BYTES_MAX);
+        return provider->origin != NULL ? net_origin(provider->base_url, provider->origin, ORIGIN_BYTES_MAX, error) : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+    }
     const char *url = own ? info->base_url : override;
-    if (own && (url == NULL || url[0] == '\0')) { /* a provider that is served on this machine */
+    if (own && info->emulated) {
         if (app_emulator_start(app, error) != 0)
             return -1;
         provider->served = true;
@@ -64,7 +69,7 @@ static int open_address(struct app *app, struct app_provider *provider, struct m
         return mf_wrap(error, "provider `%s`: base url", provider->name);
     if (!own && !loopback && !app->options.allow_base_url)
         return mf_fail(error, MF_USAGE, "provider `%s`: %s points away from this machine (%s); give --allow-base-url if it is meant", provider->name, info->base_url_env, url);
-    char origin[300];
+    char origin[ORIGIN_BYTES_MAX];
     if (net_origin(url, origin, sizeof origin, error) != 0)
         return mf_wrap(error, "provider `%s`: base url", provider->name);
     size_t length = strlen(url);
@@ -132,7 +137,7 @@ static int open_credential(struct app *app, struct app_provider *provider, const
         provider->source = declared_source(app, declared);
     }
     const struct recipe_info *info = recipe_info(provider->recipe);
-    if (provider->source == NULL && (info->base_url == NULL || info->base_url[0] == '\0'))
+    if (provider->source == NULL && info->emulated)
         provider->source = mf_strdup("env:" EMULATOR_TOKEN);
     if (provider->source != NULL && credential_fault(provider->source) != NULL)
         return mf_fail(error, MF_USAGE, "provider `%s`: credential: %s", provider->name, credential_fault(provider->source));

@@ -37,11 +37,12 @@ static int append_file(int dir_fd, const char *name, size_t bytes_max, struct mf
 static int append_result(struct app *app, uint32_t node, struct mf_buf *out, struct mf_error *error)
 {
     const struct app_node *entry = app_node_at(app, node);
-    char name[96] = "results/";
+    char name[96];
     if (!entry->has_result)
         return mf_buf_text(out, "null");
-    mf_hex(entry->sha256, sizeof entry->sha256, name + 8);
-    strcat(name, ".json"); /* 8 + 64 + 5 characters */
+    char hex[65];
+    mf_hex(entry->sha256, sizeof entry->sha256, hex);
+    snprintf(name, sizeof name, "results/%s.json", hex);
     if (append_file(app->run_dir_fd, name, RESULT_BYTES_MAX, out, error) != 0)
         return mf_wrap(error, "result of `%s`", app_node_path(app, node));
     return 0;
