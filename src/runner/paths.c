@@ -79,11 +79,11 @@ int paths_make_attempt(int run_fd, const char *instance, unsigned attempt)
     return paths_make(run_fd, path);
 }
 
-int paths_open_beneath(int dir_fd, const char *path, int flags)
+int paths_open_beneath(int dir_fd, const char *path, int flags, bool one_mount)
 {
     struct open_how how = {
         .flags = (unsigned)(flags | O_CLOEXEC),
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | (one_mount ? RESOLVE_NO_XDEV : 0U),
     };
     return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
 }
@@ -189,4 +189,35 @@ int paths_empty(int dir_fd)
         empty_level(&removal, dir_fd, 0);
     } while (removal.moved != before);
     return removal.incomplete ? -1 : 0;
+}
+
+/* --- size --- */
+
+#define MEASURE_DEPTH_MAX 200
+
+int paths_tree_bytes(int dir_fd, int depth, uint64_t *bytes)
+{
+    int own = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = own >= 0 && depth < MEASURE_DEPTH_MAX ? fdopendir(own) : NULL;
+    if (dir == NULL) {
+        if (own >= 0)
+            close(own);
+        return -1;
+    }
+    int result = 0;
+    for (struct dirent *entry = readdir(dir); entry != NULL && result == 0; entry = readdir(dir)) {
+        struct stat about;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            fstatat(dir_fd, entry->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        if (S_ISREG(about.st_mode))
+            *bytes += (uint64_t)about.st_size;
+        int fd = S_ISDIR(about.st_mode) ? openat(dir_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        if (fd >= 0) {
+            result = paths_tree_bytes(fd, depth + 1, bytes);
+            close(fd);
+        }
+    }
+    closedir(dir);
+    return result;
 }

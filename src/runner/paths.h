@@ -8,6 +8,7 @@
 #include "base/str.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define PATHS_WORK "work"
 /* Names in work/ begin with a character that no task id and no key may have: a task may be called "work". */
@@ -24,8 +25,8 @@ int paths_make(int root_fd, const char *path);
 /* The attempt's directory TASK[/KEY]/ATTEMPT, as paths_make. */
 int paths_make_attempt(int run_fd, const char *instance, unsigned attempt);
 
-/* openat2 that stays beneath `dir_fd`, follows no link and crosses no mount point; -1 with errno. */
-int paths_open_beneath(int dir_fd, const char *path, int flags);
+/* openat2 that stays beneath `dir_fd`, follows no link and, with `one_mount`, crosses no mount point; -1 with errno. */
+int paths_open_beneath(int dir_fd, const char *path, int flags, bool one_mount);
 
 /* Writes a new file, 0600; -1 with errno. */
 int paths_write_file(int dir_fd, const char *name, const void *data, size_t bytes);
@@ -35,5 +36,8 @@ int paths_write_file(int dir_fd, const char *name, const void *data, size_t byte
  * would not go (it went on with the rest).
  */
 int paths_empty(int dir_fd);
+
+/* Sums the sizes of regular files below, without following anything; -1 when it is deeper than any repository. */
+int paths_tree_bytes(int dir_fd, int depth, uint64_t *bytes);
 
 #endif
