@@ -1,8 +1,8 @@
 /*
  * net_world.h - for the tests of src/net: a loop that runs until a condition holds, a server with scripted answers
  *
- * Everything lives in one process on one loop: client, server and raw sockets, so that a test needs no sleep and no port
- * of its own.
+ * Everything lives in one process on one loop: client, server and raw sockets, so that a test needs no sleep and no
+ * port of its own.
  */
 #ifndef NET_WORLD_H
 #define NET_WORLD_H
@@ -96,10 +96,14 @@ static inline int world_fault(struct mf_span path)
         const char *path;
         enum server_abort how;
     } faults[] = {
-        {"/reset", SERVER_ABORT_RESET},     {"/close", SERVER_ABORT_CLOSE},
-        {"/truncate", SERVER_ABORT_TRUNCATE}, {"/garbage", SERVER_ABORT_GARBAGE},
-        {"/half-head", SERVER_ABORT_HEAD},  {"/stall", SERVER_ABORT_STALL},
-        {"/endless-headers", SERVER_ABORT_ENDLESS_HEADERS}, {"/endless-body", SERVER_ABORT_ENDLESS_BODY},
+        {"/reset", SERVER_ABORT_RESET},
+        {"/close", SERVER_ABORT_CLOSE},
+        {"/truncate", SERVER_ABORT_TRUNCATE},
+        {"/garbage", SERVER_ABORT_GARBAGE},
+        {"/half-head", SERVER_ABORT_HEAD},
+        {"/stall", SERVER_ABORT_STALL},
+        {"/endless-headers", SERVER_ABORT_ENDLESS_HEADERS},
+        {"/endless-body", SERVER_ABORT_ENDLESS_BODY},
     };
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         if (mf_span_is(path, faults[i].path))
