@@ -160,7 +160,7 @@ static const char *date_header(struct emulator *emulator, int64_t now_ms)
     return emulator->date;
 }
 
-static void add_headers(struct emu_call *call)
+void emu_add_headers(struct emu_call *call)
 {
     char ray[32];
     emu_answer_header(call, "date", date_header(call->emulator, call->now_ms));
@@ -199,6 +199,8 @@ static void carry_out(struct emu_call *call, const struct emu_plan *plan)
     }
     if (plan->end != NULL && (plan->end->action == EMU_ACTION_STATUS || plan->end->action == EMU_ACTION_REDIRECT))
         emu_fault_replace(call, plan->end);
+    else
+        emu_add_headers(call);
 }
 
 static void serve(struct emulator *emulator, struct net_exchange *exchange, const struct net_server_request *request, const struct emu_plan *plan)
@@ -207,7 +209,6 @@ static void serve(struct emulator *emulator, struct net_exchange *exchange, cons
     emu_call_begin(emulator, request);
     emu_expire(emulator, call->now_ms);
     carry_out(call, plan);
-    add_headers(call);
     record_use(call, plan->end);
     emu_fault_edit(call, plan);
     if (call->out.failed)

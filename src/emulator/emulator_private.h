@@ -83,6 +83,8 @@ net_handler emu_handle;       /* of the API's listener */
 emu_resume emu_resume_held;   /* of requests that a fault held back */
 void emu_call_begin(struct emulator *emulator, const struct net_server_request *request);
 void emu_call_end(struct emu_call *call);
+/* The headers of every answer: its time and its number. */
+void emu_add_headers(struct emu_call *call);
 
 /* --- admin.c --- */
 

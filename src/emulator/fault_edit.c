@@ -7,9 +7,11 @@
 #include "emulator/fault_edit.h"
 
 #include "base/alloc.h"
+#include "emulator/emulator_private.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 enum { HUGE_BYTES_MAX = 64 << 20, GZIP_BYTES_MAX = 1 << 30 };
@@ -52,21 +54,42 @@ static void expand(struct emu_call *call, const char *text, struct mf_buf *out)
     mf_buf_text(out, text);
 }
 
+static bool named(const struct emu_fault_header *header, const char *name)
+{
+    return strcasecmp(header->name, name) == 0;
+}
+
+/* A scripted header stands in place of ours. */
+static void drop_header(struct emu_call *call, const char *name)
+{
+    uint32_t kept = 0;
+    for (uint32_t each = 0; each < call->header_count; each++) {
+        struct mf_span own = call->headers[each].name;
+        if (own.length != strlen(name) || strncasecmp(own.data, name, own.length) != 0)
+            call->headers[kept++] = call->headers[each];
+    }
+    call->header_count = kept;
+}
+
+static void put_header(struct emu_call *call, const struct emu_fault_header *header)
+{
+    struct mf_buf value;
+    mf_buf_init_secret(&value, EMU_TEXT_BYTES);
+    expand(call, header->value, &value);
+    char *room = emu_room(call, value.length);
+    if (room == NULL || !named(header, "content-type"))
+        emu_answer_header(call, header->name, mf_buf_cstr(&value));
+    else
+        call->content_type = memcpy(room, mf_buf_cstr(&value), value.length + 1);
+    mf_buf_free(&value);
+}
+
 static void put_headers(struct emu_call *call, struct emu_rule *rule)
 {
-    for (uint32_t each = 0; each < rule->header_count; each++) {
-        struct mf_buf value;
-        mf_buf_init_secret(&value, EMU_TEXT_BYTES);
-        expand(call, rule->headers[each].value, &value);
-        if (strcmp(rule->headers[each].name, "content-type") == 0) {
-            char *room = emu_room(call, value.length);
-            if (room != NULL)
-                call->content_type = memcpy(room, mf_buf_cstr(&value), value.length + 1);
-        } else {
-            emu_answer_header(call, rule->headers[each].name, mf_buf_cstr(&value));
-        }
-        mf_buf_free(&value);
-    }
+    for (uint32_t each = 0; each < rule->header_count; each++)
+        drop_header(call, rule->headers[each].name);
+    for (uint32_t each = 0; each < rule->header_count; each++)
+        put_header(call, &rule->headers[each]);
 }
 
 /* --- fields --- */
@@ -232,6 +255,7 @@ void emu_fault_replace(struct emu_call *call, struct emu_rule *rule)
     bool json = text.length == 0 || text.data[0] == '{' || text.data[0] == '[';
     emu_raw(call, rule->status, json ? "application/json" : "text/html; charset=utf-8", mf_buf_view(&text));
     call->header_count = 0;
+    emu_add_headers(call);
     put_headers(call, rule);
     mf_buf_free(&text);
 }
