@@ -6,8 +6,10 @@
 
 #define COMMAND(name, function, arguments, arguments_min, arguments_max, line, text) int function(const struct options *options);
 #define OPTION(command, name, argument, repeatable, help)
+#define GROUP(title)
 #include "cmd/options.def"
 #undef COMMAND
 #undef OPTION
+#undef GROUP
 
 #endif
