@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "json/scan.h"
 #include "store/files.h"
 #include "store/journal_private.h"
 #include "store/schema.h"
@@ -22,6 +23,8 @@
 #define DATABASE_NAME "run.db"
 #define NAME_NAME "name"
 #define PATH_BYTES_MAX 4096
+#define NAMED_GRAPH_BYTES_MAX (4u << 20)
+#define NAMED_NODES_MAX (1u << 20)
 
 int journal_broke(struct journal *journal, struct mf_error *error)
 {
@@ -111,10 +114,41 @@ static int insert_run(struct journal *journal, const struct journal_run *run, st
     return status < 0 ? -1 : 0;
 }
 
+static int insert_name(struct journal *journal, uint32_t task, struct mf_span name, struct mf_error *error)
+{
+    sqlite3_stmt *statement = database_statement(journal->database, STATEMENT_NAME_PUT, error);
+    if (statement == NULL)
+        return -1;
+    sqlite3_bind_int64(statement, 1, task);
+    database_bind_span(statement, 2, name);
+    return database_step(journal->database, statement, error) < 0 ? -1 : 0;
+}
+
+/* Names of tasks for the views: only of graphs of a usual size, a million rows would cost the start a second. */
+static int insert_names(struct journal *journal, struct mf_span graph_text, struct mf_error *error)
+{
+    struct json_limits limits = json_limits_default;
+    struct json_document graph;
+    limits.comments = true;
+    limits.nodes_max = NAMED_NODES_MAX;
+    if (graph_text.length > NAMED_GRAPH_BYTES_MAX || json_scan(&graph, graph_text, &limits, NULL) != 0)
+        return 0;
+    uint32_t tasks = json_member(&graph, 0, "tasks"), task = 0;
+    uint32_t key = tasks != JSON_NONE && json_kind(&graph, tasks) == JSON_OBJECT ? json_first(&graph, tasks) : JSON_NONE;
+    int status = 0;
+    for (; status == 0 && key != JSON_NONE; key = json_next(&graph, tasks, key), task++) {
+        struct mf_span name;
+        if (json_plain(&graph, key, &name) == 0)
+            status = insert_name(journal, task, name, error);
+    }
+    json_document_free(&graph);
+    return status;
+}
+
 static int fill(struct journal *journal, const struct journal_run *run, struct mf_error *error)
 {
     if (database_run(journal->database, STATEMENT_BEGIN, error) != 0 || schema_create(journal->database, error) != 0 ||
-        insert_run(journal, run, error) != 0)
+        insert_run(journal, run, error) != 0 || insert_names(journal, run->graph_text, error) != 0)
         return -1;
     return database_run(journal->database, STATEMENT_COMMIT, error);
 }

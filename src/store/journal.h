@@ -45,11 +45,7 @@ int journal_put_secret(struct journal *journal, uint32_t account, const char *na
 int journal_drop_secrets(struct journal *journal, uint32_t account, const char *name /* NULL: all */, struct mf_error *error);
 /* What create or find recorded of an account (JSON object, no secret): kept beside the journal for teardown. */
 int journal_put_ids(struct journal *journal, uint32_t account, struct mf_span ids_json, struct mf_error *error);
-/*
- * Names: node -> "deploy/web", item JSON. An instance has its template and its index in the list; a task of the graph has template
- * CORE_NONE, or itself when it is a template. Tasks are put before the first turn, so that a reader knows them all; a reader finds
- * missing names in the graph's text when that is not too long.
- */
+/* Names of instances: node -> "deploy/web", item JSON. Those of the graph's tasks are read from its text. */
 int journal_put_node(struct journal *journal, uint32_t node, uint32_t template_node, uint32_t ordinal, struct mf_span path, struct mf_span item_json, struct mf_error *error);
 /* The result of a node's last success: SHA-256 of results/..., or empty. */
 int journal_put_result(struct journal *journal, uint32_t node, uint32_t attempt, struct mf_span sha256, struct mf_span outputs_path, struct mf_error *error);

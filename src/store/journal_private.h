@@ -25,4 +25,9 @@ struct journal {
 /* Marks the journal as broken unless the failure was a busy database. Returns -1. */
 int journal_broke(struct journal *journal, struct mf_error *error);
 
+typedef int each_node(void *context, uint32_t node, uint32_t template_node, uint32_t ordinal, struct mf_span path, struct mf_span item_json,
+                      struct mf_error *error);
+/* As journal_nodes, from a node on. */
+int journal_nodes_from(struct journal *journal, uint32_t first, each_node *each, void *context, struct mf_error *error);
+
 #endif

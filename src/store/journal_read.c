@@ -121,14 +121,12 @@ int journal_read_run_small(struct journal *journal, struct journal_run *run, str
 
 /* --- names --- */
 
-int journal_nodes(struct journal *journal,
-                  int (*each)(void *context, uint32_t node, uint32_t template_node, uint32_t ordinal, struct mf_span path,
-                              struct mf_span item_json, struct mf_error *error),
-                  void *context, struct mf_error *error)
+int journal_nodes_from(struct journal *journal, uint32_t first, each_node *each, void *context, struct mf_error *error)
 {
     sqlite3_stmt *statement = database_statement(journal->database, STATEMENT_NODES, error);
     if (statement == NULL)
         return -1;
+    sqlite3_bind_int64(statement, 1, first);
     int status;
     while ((status = database_step(journal->database, statement, error)) == 1) {
         uint32_t node, template_node, ordinal;
@@ -144,4 +142,9 @@ int journal_nodes(struct journal *journal,
     }
     sqlite3_reset(statement);
     return status;
+}
+
+int journal_nodes(struct journal *journal, each_node *each, void *context, struct mf_error *error)
+{
+    return journal_nodes_from(journal, 0, each, context, error);
 }

@@ -66,6 +66,12 @@ bool record_fact(const struct core_record *record, enum core_fact fact, int64_t 
     return false;
 }
 
+const char *record_fact_name(enum core_fact fact)
+{
+    mf_assert(fact < CORE_FACT_KIND_COUNT);
+    return fact_names[fact].data;
+}
+
 const char *record_fact_word(enum core_fact fact, int64_t value)
 {
     const struct words *words = &fact_words[fact];

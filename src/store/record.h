@@ -19,6 +19,7 @@ enum core_subject record_subject(enum core_record_kind kind);
 
 /* A fact by its name; false when the kind has none. */
 bool record_fact(const struct core_record *record, enum core_fact fact, int64_t *out);
+const char *record_fact_name(enum core_fact fact);
 /* "agent" for a class and so on; NULL for a fact that is a plain number or has no such name. */
 const char *record_fact_word(enum core_fact fact, int64_t value);
 

@@ -36,6 +36,7 @@ static const char sql_tables[] =
     "CREATE TABLE ids(account INTEGER PRIMARY KEY, ids TEXT NOT NULL) STRICT;"
     "CREATE TABLE node(node INTEGER PRIMARY KEY, template INTEGER, ordinal INTEGER NOT NULL, path TEXT NOT NULL,"
     " item TEXT NOT NULL) STRICT;"
+    "CREATE TABLE name(task INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;" /* of the graph's tasks, for the views */
     "CREATE TABLE result(node INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, sha256 TEXT NOT NULL, outputs TEXT NOT NULL)"
     " STRICT;"
     "CREATE TABLE request(seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, account INTEGER, task INTEGER,"
@@ -84,9 +85,9 @@ static const char sql_views[] =
     "   ifnull(step.facts ->> '$.attempt', fold.attempt), ifnull(step.facts ->> '$.class', fold.class)"
     "  FROM fold JOIN step ON step.task = fold.task AND step.place = fold.place + 1"
     "  JOIN machine_task ON machine_task.source = fold.state AND machine_task.kind = step.kind)"
-    " SELECT fold.task AS task, ifnull(node.path, '#' || fold.task) AS path, state, attempt, class,"
+    " SELECT fold.task AS task, coalesce(node.path, name.name, '#' || fold.task) AS path, state, attempt, class,"
     "  strftime('%Y-%m-%dT%H:%M:%SZ', since_ms / 1000, 'unixepoch') AS since, max(place) AS records"
-    " FROM fold LEFT JOIN node ON node.node = fold.task GROUP BY fold.task;"
+    " FROM fold LEFT JOIN node ON node.node = fold.task LEFT JOIN name ON name.task = fold.task GROUP BY fold.task;"
     "CREATE VIEW account_now AS"
     " WITH RECURSIVE machine_account AS MATERIALIZED (SELECT * FROM machine WHERE subject = 'account'),"
     " step AS MATERIALIZED (SELECT account, seq, at_ms, kind, facts,"
@@ -100,11 +101,11 @@ static const char sql_views[] =
     "  FROM fold JOIN step ON step.account = fold.account AND step.place = fold.place + 1"
     "  JOIN machine_account ON machine_account.source = fold.state AND machine_account.kind = step.kind)"
     " SELECT fold.account AS account, 'mayfly-' || run.owner || '-' || run.id || '-' || fold.account AS tag, state,"
-    "  ifnull(node.path, '#' || fold.task) AS path,"
+    "  coalesce(node.path, name.name, '#' || fold.task) AS path,"
     "  strftime('%Y-%m-%dT%H:%M:%SZ', since_ms / 1000, 'unixepoch') AS since,"
     "  iif(expires_ms > 0, strftime('%Y-%m-%dT%H:%M:%SZ', expires_ms / 1000, 'unixepoch'), NULL) AS expires,"
     "  ids.ids AS ids, max(place) AS records"
-    " FROM fold JOIN run LEFT JOIN node ON node.node = fold.task LEFT JOIN ids ON ids.account = fold.account"
+    " FROM fold JOIN run LEFT JOIN node ON node.node = fold.task LEFT JOIN name ON name.task = fold.task LEFT JOIN ids ON ids.account = fold.account"
     " GROUP BY fold.account;"
     "CREATE VIEW leaked AS SELECT * FROM account_now WHERE state NOT IN ('gone', 'absent', 'expired');";
 

@@ -43,7 +43,8 @@
       "INSERT INTO node(node, template, ordinal, path, item) VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT(node) "            \
       "DO UPDATE SET template = excluded.template, ordinal = excluded.ordinal, path = excluded.path, "                 \
       "item = excluded.item")                                                                                          \
-    X(NODES, "SELECT node, template, ordinal, path, item FROM node ORDER BY node")                                     \
+    X(NODES, "SELECT node, template, ordinal, path, item FROM node WHERE node >= ?1 ORDER BY node")                                    \
+    X(NAME_PUT, "INSERT INTO name(task, name) VALUES(?1, ?2)")                                                         \
     X(RESULT_PUT,                                                                                                      \
       "INSERT INTO result(node, attempt, sha256, outputs) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(node) "                   \
       "DO UPDATE SET attempt = excluded.attempt, sha256 = excluded.sha256, outputs = excluded.outputs")                \

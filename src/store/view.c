@@ -13,6 +13,7 @@
 #define VIEW_NODES_MAX (8u << 20)
 #define VIEW_ACCOUNTS_MAX (8u << 20)
 #define RUN_ROW_BYTES_MAX (512u << 20)
+#define GRAPH_NODES_MAX (32u << 20) /* a million tasks with 30 values each: 640 MiB while they are looked at */
 #define PROVIDERS_MAX 64
 
 /* target + 1 by state and record; 0: no such row */
@@ -35,6 +36,9 @@ struct view {
     struct view_account *accounts; /* owned, with reason; number - 1 */
     size_t account_count, account_capacity;
     char *providers[PROVIDERS_MAX]; /* owned */
+    uint32_t named_count;       /* rows of names below this node were read */
+    view_each *each;            /* during an update */
+    void *context;
 };
 
 /* --- names of states --- */
@@ -101,6 +105,17 @@ bool view_account_may_exist(const struct view_account *account, int64_t now_ms)
 
 /* --- tables that grow --- */
 
+static int add_task(struct view *view)
+{
+    char name[24];
+    snprintf(name, sizeof name, "#%zu", view->task_count);
+    char *path = mf_strdup(name);
+    if (path == NULL)
+        return -1;
+    view->tasks[view->task_count++] = (struct view_task){.path = path, .template_node = CORE_NONE};
+    return 0;
+}
+
 static struct view_task *task_at(struct view *view, uint32_t node, struct mf_error *error)
 {
     if (node >= VIEW_NODES_MAX) {
@@ -112,7 +127,10 @@ static struct view_task *task_at(struct view *view, uint32_t node, struct mf_err
         return NULL;
     }
     while (view->task_count <= node)
-        view->tasks[view->task_count++] = (struct view_task){.template_node = CORE_NONE};
+        if (add_task(view) != 0) {
+            mf_fail(error, MF_MEMORY, "journal: no memory");
+            return NULL;
+        }
     return &view->tasks[node];
 }
 
@@ -264,23 +282,27 @@ static void fold_run(struct view_run *run, const struct core_record *record)
     }
 }
 
+static int fold_subject(struct view *view, const struct core_record *record, struct mf_span extra, struct mf_error *error)
+{
+    view->run.last_ms = record->at_ms;
+    view->run.last_seq = record->seq;
+    enum core_subject subject = record_subject(record->kind);
+    if (subject != CORE_SUBJECT_RUN)
+        view->run.settled = false; /* something came after the end: it goes on */
+    if (subject == CORE_SUBJECT_TASK)
+        return fold_task(view, record, extra, error);
+    if (subject == CORE_SUBJECT_ACCOUNT)
+        return fold_account(view, record, extra, error);
+    fold_run(&view->run, record);
+    return 0;
+}
+
 static int fold(void *context, const struct core_record *record, struct mf_span extra, struct mf_error *error)
 {
     struct view *view = context;
-    view->run.last_ms = record->at_ms;
-    view->run.last_seq = record->seq;
-    switch (record_subject(record->kind)) {
-    case CORE_SUBJECT_TASK:
-        view->run.settled = false; /* something came after the end: it goes on */
-        return fold_task(view, record, extra, error);
-    case CORE_SUBJECT_ACCOUNT:
-        view->run.settled = false;
-        return fold_account(view, record, extra, error);
-    case CORE_SUBJECT_RUN:
-        break;
-    }
-    fold_run(&view->run, record);
-    return 0;
+    if (fold_subject(view, record, extra, error) != 0)
+        return -1;
+    return view->each != NULL ? view->each(view->context, view, record, extra, error) : 0;
 }
 
 /* --- names --- */
@@ -302,6 +324,7 @@ static int take_node(void *context, uint32_t node, uint32_t template_node, uint3
                      struct mf_error *error)
 {
     (void)item_json;
+    ((struct view *)context)->named_count = node + 1;
     if (name_task(context, node, path, error) != 0)
         return -1;
     struct view_task *task = &((struct view *)context)->tasks[node];
@@ -319,7 +342,7 @@ static int take_graph_names(struct view *view, const struct json_document *docum
         return 0;
     for (uint32_t key = json_first(document, tasks); key != JSON_NONE; key = json_next(document, tasks, key), node++) {
         char name[128];
-        if (node < view->task_count && view->tasks[node].path != NULL)
+        if (node < view->task_count && view->tasks[node].known)
             continue;
         if (json_copy(document, key, name, sizeof name) != 0)
             continue;
@@ -335,8 +358,10 @@ static int names_from_graph(struct view *view, struct mf_span graph_text, struct
     struct json_limits limits = json_limits_default;
     struct json_document document;
     limits.comments = true;
+    limits.text_bytes_max = RUN_ROW_BYTES_MAX;
+    limits.nodes_max = GRAPH_NODES_MAX;
     if (json_scan(&document, graph_text, &limits, NULL) != 0)
-        return 0; /* too long for this: numbers must do */
+        return 0; /* numbers must do */
     int status = take_graph_names(view, &document, error);
     json_document_free(&document);
     return status;
@@ -353,21 +378,6 @@ static void take_providers(struct view *view, struct mf_span providers_json)
         view->providers[i] = name != JSON_NONE ? json_dup(&document, name) : NULL;
     }
     json_document_free(&document);
-}
-
-static int number_the_nameless(struct view *view, struct mf_error *error)
-{
-    for (size_t node = 0; node < view->task_count; node++) {
-        char name[16];
-        if (view->tasks[node].path != NULL)
-            continue;
-        bool known = view->tasks[node].known;
-        int length = snprintf(name, sizeof name, "#%zu", node);
-        if (name_task(view, (uint32_t)node, (struct mf_span){name, (size_t)length}, error) != 0)
-            return -1;
-        view->tasks[node].known = known;
-    }
-    return 0;
 }
 
 /* --- loading --- */
@@ -388,28 +398,54 @@ static int load(struct view *view, struct journal *journal, struct mf_error *err
 {
     struct journal_run run;
     if (load_run(view, journal, &run, error) != 0 || journal_nodes(journal, take_node, view, error) != 0 ||
-        names_from_graph(view, run.graph_text, error) != 0 || journal_replay(journal, fold, view, error) != 0)
+        names_from_graph(view, run.graph_text, error) != 0)
         return -1;
-    return number_the_nameless(view, error);
+    return journal_replay(journal, fold, view, error);
 }
 
-int view_load(struct view **out, struct journal *journal, struct mf_error *error)
+static int update(struct view *view, struct journal *journal, struct mf_error *error)
+{
+    uint64_t last;
+    if (journal_nodes_from(journal, view->named_count, take_node, view, error) != 0)
+        return -1;
+    return journal_read_from(journal, view->run.last_seq, fold, view, &last, error);
+}
+
+/* One snapshot of the database for all that is read. */
+static int in_snapshot(struct view *view, struct journal *journal, int (*read)(struct view *view, struct journal *journal, struct mf_error *error),
+                       view_each *each, void *context, struct mf_error *error)
+{
+    if (database_run(journal->database, STATEMENT_READ_BEGIN, error) != 0)
+        return -1;
+    view->each = each;
+    view->context = context;
+    int status = read(view, journal, error);
+    database_run(journal->database, STATEMENT_READ_END, NULL);
+    return status;
+}
+
+int view_read(struct view **out, struct journal *journal, view_each *each, void *context, struct mf_error *error)
 {
     struct view *view = mf_calloc(1, sizeof *view);
     if (view == NULL)
         return mf_fail(error, MF_MEMORY, "journal: no memory");
     mf_buf_init(&view->hold, RUN_ROW_BYTES_MAX);
-    int status = database_run(journal->database, STATEMENT_READ_BEGIN, error); /* one snapshot for all */
-    if (status == 0) {
-        status = load(view, journal, error);
-        database_run(journal->database, STATEMENT_READ_END, NULL);
-    }
-    if (status != 0) {
+    if (in_snapshot(view, journal, load, each, context, error) != 0) {
         view_free(view);
         return -1;
     }
     *out = view;
     return 0;
+}
+
+int view_load(struct view **out, struct journal *journal, struct mf_error *error)
+{
+    return view_read(out, journal, NULL, NULL, error);
+}
+
+int view_update(struct view *view, struct journal *journal, view_each *each, void *context, struct mf_error *error)
+{
+    return in_snapshot(view, journal, update, each, context, error);
 }
 
 void view_free(struct view *view)

@@ -2,7 +2,7 @@
  * store/view.h - a run as its journal tells it: for the commands that only read
  *
  * The records are folded with the rows of core/states.h, so "which state follows a record" is said in one place. Needs no
- * graph: only what was committed counts. A view is a snapshot; it does not change.
+ * graph: only what was committed counts. A view is a snapshot; view_update takes it to the newest record.
  */
 #ifndef MF_STORE_VIEW_H
 #define MF_STORE_VIEW_H
@@ -59,6 +59,12 @@ struct view_totals {
 };
 
 int view_load(struct view **out, struct journal *journal, struct mf_error *error);
+/* Each record is told after it was folded, with all names known; `extra` as journal_append got it. Non-zero ends with -1. */
+typedef int view_each(void *context, const struct view *view, const struct core_record *record, struct mf_span extra, struct mf_error *error);
+/* As view_load, telling every record. */
+int view_read(struct view **out, struct journal *journal, view_each *each, void *context, struct mf_error *error);
+/* Takes in what was committed since. `each` may be NULL. */
+int view_update(struct view *view, struct journal *journal, view_each *each, void *context, struct mf_error *error);
 void view_free(struct view *view); /* NULL is fine */
 
 const struct view_run *view_run(const struct view *view);
