@@ -328,6 +328,16 @@ enum recipe_verdict recipe_judge(const struct recipe_exec *exec, const struct re
     return verdict;
 }
 
+bool recipe_rebuild(struct recipe_exec *exec, struct mf_span credential, struct recipe_want *want)
+{
+    struct recipe_why why = {0};
+    if (exec->at != RECIPE_AT_HTTP)
+        return false;
+    exec->vars.credential = credential;
+    want->kind = RECIPE_WANT_HTTP;
+    return recipe_request_build(exec, &exec->operation->steps[exec->step], &want->http, &why) == 0;
+}
+
 /* --- begin and end --- */
 
 static bool is_conditional(const struct recipe_step *step, struct recipe_reference reference)

@@ -170,6 +170,13 @@ void recipe_next(struct recipe_exec *exec, const struct recipe_reply *reply, str
  * it hands the reply over. No memory counts as retry.
  */
 enum recipe_verdict recipe_judge(const struct recipe_exec *exec, const struct recipe_reply *reply);
+/*
+ * Builds the last HTTP want anew with another credential of the operator (after a 401); the execution stays where it is. The
+ * new span must live as long as the execution. False when the last want was no HTTP or cannot be built.
+ */
+bool recipe_rebuild(struct recipe_exec *exec, struct mf_span credential, struct recipe_want *want);
+/* Retry-After of a reply in ms: whole seconds or a date, the longest of several, at most 300,000; 0 when it is not given or nonsense. */
+int64_t recipe_retry_after_ms(const struct recipe_reply *reply);
 const char *recipe_verdict_name(enum recipe_verdict verdict);
 const char *recipe_op_name(enum recipe_op op);
 /* Why a base URL (from the recipe or from the environment) cannot be used: https, or http to this machine; NULL when it can. */

@@ -113,7 +113,6 @@ void recipe_answer_free(struct recipe_answer *answer);
 bool recipe_matches(const struct recipe_match *match, const struct recipe_answer *answer);
 enum recipe_verdict recipe_verdict_of(const struct recipe_exec *exec, const struct recipe_step *step, const struct recipe_answer *answer,
                                       bool *rate_limited);
-int64_t recipe_retry_after_ms(const struct recipe_reply *reply);
 struct mf_span recipe_reply_header(const struct recipe_reply *reply, const char *name, uint32_t index);
 
 /* --- exec_answer.c --- */
