@@ -196,14 +196,16 @@ static void account_adopted(struct core *core, const struct core_record *record,
     (void)from;
     struct account *account = place(core, record);
     account->flags |= ACCOUNT_HAS_ID;
-    account->retry_ms = record->at_ms;
+    account->retry_ms = account->seen_ms = record->at_ms;
     assume_lifetime(core, record->account, record->at_ms);
 }
 
 static void account_step(struct core *core, const struct core_record *record, int from)
 {
     (void)from;
-    core_account_at(core, record->account)->flags |= ACCOUNT_HAS_ID;
+    struct account *account = core_account_at(core, record->account);
+    account->flags |= ACCOUNT_HAS_ID;
+    account->seen_ms = record->at_ms;
 }
 
 static void account_created(struct core *core, const struct core_record *record, int from)
@@ -211,6 +213,7 @@ static void account_created(struct core *core, const struct core_record *record,
     (void)from;
     struct account *account = core_account_at(core, record->account);
     account->flags |= ACCOUNT_HAS_ID;
+    account->seen_ms = record->at_ms;
     account->expires_ms = record->facts[0];
     if (core_holds(core, record->account))
         core_notice_node(core, account->node);
@@ -241,7 +244,7 @@ static void account_found(struct core *core, const struct core_record *record, i
     (void)from;
     struct account *account = core_account_at(core, record->account);
     account->flags |= ACCOUNT_HAS_ID;
-    account->retry_ms = record->at_ms;
+    account->retry_ms = account->seen_ms = record->at_ms;
 }
 
 static void account_retry(struct core *core, const struct core_record *record, int from)

@@ -31,6 +31,12 @@ static void stage_clear(struct core *core, uint32_t n)
     set_deadline(core, n, CORE_NEVER);
 }
 
+static void give_back(struct core *core, uint32_t account)
+{
+    core_account_at(core, account)->borrowers--;
+    core_notice_account(core, account);
+}
+
 /* The accounts that the node held are nobody's now. Own slots of a live attempt without account still held a reservation. */
 static void release_holds(struct core *core, uint32_t node, bool live)
 {
@@ -44,6 +50,8 @@ static void release_holds(struct core *core, uint32_t node, bool live)
             if (MUTANT(REUSE_ACCOUNT) && core->nodes[node].state == CORE_TASK_STATE_BACKOFF && core_account_at(core, hold->account)->state == CORE_ACCOUNT_STATE_ACTIVE)
                 continue;
         }
+        if (!own && hold->account != CORE_NONE)
+            give_back(core, hold->account);
         *hold = (struct hold){.account = CORE_NONE};
     }
 }
@@ -69,7 +77,7 @@ static void task_ready(struct core *core, const struct core_record *record, int 
 {
     (void)from;
     set_deadline(core, record->node, CORE_NEVER);
-    if (core_is_template(core, record->node))
+    if (core_is_template(core, record->node) || core->drain != CORE_DRAIN_NONE)
         core_notice_node(core, record->node);
     else
         core_ready_push(core, record->node);
@@ -123,10 +131,12 @@ static void task_provision(struct core *core, const struct core_record *record, 
     for (uint32_t s = 0; s < core_slot_count(core, record->node); s++) {
         const struct core_slot *slot = core_slot_of(core, record->node, s);
         struct hold *hold = core_hold(core, record->node, s);
-        if (slot->lender != CORE_NONE)
-            hold->account = core_hold(core, slot->lender, slot->lender_slot)->account;
-        else
+        if (slot->lender == CORE_NONE) {
             hold->again_ms = record->at_ms;
+            continue;
+        }
+        hold->account = core_hold(core, slot->lender, slot->lender_slot)->account;
+        core_account_at(core, hold->account)->borrowers++;
     }
 }
 
@@ -254,10 +264,12 @@ static void task_succeeded(struct core *core, const struct core_record *record, 
     for (uint32_t s = 0; s < core_slot_count(core, record->node); s++) {
         struct hold *hold = core_hold(core, record->node, s);
         hold->lease = 0;
-        if (core_slot_of(core, record->node, s)->lender == CORE_NONE)
+        if (core_slot_of(core, record->node, s)->lender == CORE_NONE) {
             core_notice_account(core, hold->account);
-        else
+        } else {
+            give_back(core, hold->account);
             hold->account = CORE_NONE;
+        }
     }
 }
 

@@ -19,7 +19,13 @@
 #include <stddef.h>
 
 /* Records and commands that one unit of work (an input, a start, an end) may make: an attempt's records for each slot. */
-#define CORE_UNIT_MAX (16u + 4u * CORE_SLOTS_MAX)
+#define CORE_UNIT_MAX (20u + 4u * CORE_SLOTS_MAX)
+/* Tests make batches small, so that everything large is cut in pieces. */
+#ifdef MAYFLY_CRASHPOINTS
+#define CORE_BATCH_MAX core_test_batch_max
+#else
+#define CORE_BATCH_MAX CORE_BATCH_RECORDS_MAX
+#endif
 /* Accounts and leases that one step may make: every record of a batch, and the adopted ones. */
 #define CORE_STEP_ACCOUNTS_MAX CORE_BATCH_RECORDS_MAX
 
@@ -92,8 +98,10 @@ struct account {
     int64_t retry_ms;   /* next request; CORE_NEVER while one is queued or in flight */
     int64_t deleted_ms; /* when the provider said yes; 0 before */
     int64_t unknown_ms; /* when the answer was lost */
+    int64_t seen_ms;    /* when it was last known to exist; 0 before */
     int64_t drop_ms;    /* the last LEASE_DROP */
     uint32_t node, slot, provider, leases, leases_dropping;
+    uint32_t borrowers; /* live attempts of other tasks that hold it, with a token or between two */
     uint8_t state, flags, busy;
     uint8_t tries[OPERATION_COUNT];
 };
@@ -151,7 +159,7 @@ struct core {
     struct queue ready, attention_nodes, attention_accounts;
     struct provider_state *providers;
     uint32_t waiting; /* nodes in provider queues */
-    uint32_t live, open_nodes, open_accounts, leaked, slots_reserved, expanding;
+    uint32_t live, open_nodes, open_accounts, slots_reserved, expanding;
     uint32_t node_totals[CORE_TASK_STATE_COUNT];
     uint32_t account_totals[CORE_ACCOUNT_STATE_COUNT];
 

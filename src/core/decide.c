@@ -11,7 +11,7 @@
 
 bool core_room(const struct core *core)
 {
-    return core->batch.record_count + CORE_UNIT_MAX <= CORE_BATCH_RECORDS_MAX && core->batch.command_count + CORE_UNIT_MAX <= CORE_BATCH_RECORDS_MAX;
+    return core->batch.record_count + CORE_UNIT_MAX <= CORE_BATCH_MAX && core->batch.command_count + CORE_UNIT_MAX <= CORE_BATCH_MAX;
 }
 
 void core_emit(struct core *core, enum core_record_kind kind, uint32_t subject, int64_t f0, int64_t f1, int64_t f2)
@@ -175,15 +175,23 @@ static bool pay_attention(struct core *core)
     return looked;
 }
 
+/* True when the run drains from now on. */
+static bool watch_run(struct core *core)
+{
+    uint32_t before = core->batch.record_count;
+    if (core->account_totals[CORE_ACCOUNT_STATE_LEAKED] > core->limits.leaked_max)
+        core_drain_run(core, CORE_DRAIN_LEAKS, 1);
+    want_runner(core);
+    return core->batch.record_count > before;
+}
+
 static void work(struct core *core)
 {
     bool busy = true;
     while (busy && core_room(core)) {
         busy = fire_deadlines(core);
         busy |= pay_attention(core);
-        if (core->leaked > core->limits.leaked_max)
-            core_drain_run(core, CORE_DRAIN_LEAKS, 1);
-        want_runner(core);
+        busy |= watch_run(core);
         busy |= core_teardown(core);
         busy |= core_schedule(core);
     }
@@ -210,7 +218,7 @@ const struct core_batch *core_step(struct core *core, const struct core_input *i
     core_input_task(core, input);
     core_input_account(core, input);
     work(core);
-    if (core_settled(core) && !core->settled && core_room(core))
+    if (core_settled(core) && !core->settled) /* a unit of work leaves room for it */
         core_emit(core, CORE_RUN_SETTLED, 0, core_exit_code(core, false, 0), 0, 0);
     return &core->batch;
 }

@@ -149,6 +149,18 @@ static void swept(struct core *core, const struct core_input *input)
         core_account_unresolved(core, input->account);
 }
 
+/* "Not there" proves nothing as long as a list may still lag behind the creation: then it is read again at the end of that window. */
+static void not_there(struct core *core, uint32_t account)
+{
+    const struct account *item = core_account_at(core, account);
+    const struct core_provider *provider = core_provider_of(core, account);
+    int64_t believed_ms = core_after(item->seen_ms, provider->consistency_ms);
+    if (core->now_ms >= believed_ms || !provider->can_check || MUTANT(BELIEVE_YOUNG_GONE))
+        core_emit(core, CORE_ACCOUNT_GONE, account, 0, 0, 0);
+    else
+        core_emit(core, CORE_ACCOUNT_DELETED, account, believed_ms, item->tries[OPERATION_CHECK], 0);
+}
+
 static void answer_delete(struct core *core, const struct core_input *input)
 {
     uint32_t account = input->account;
@@ -162,7 +174,7 @@ static void answer_delete(struct core *core, const struct core_input *input)
             core_emit(core, CORE_ACCOUNT_GONE, account, 0, 0, 0);
         break;
     case CORE_INPUT_GONE:
-        core_emit(core, CORE_ACCOUNT_GONE, account, 0, 0, 0);
+        not_there(core, account);
         break;
     case CORE_INPUT_SWEPT:
         swept(core, input);
@@ -190,7 +202,7 @@ static void answer_check(struct core *core, const struct core_input *input)
     if (!core_operation_done(core, account, OPERATION_CHECK) || core_account_at(core, account)->state != CORE_ACCOUNT_STATE_DELETING)
         return;
     if (input->kind == CORE_INPUT_GONE) {
-        core_emit(core, CORE_ACCOUNT_GONE, account, 0, 0, 0);
+        not_there(core, account);
     } else if (input->kind == CORE_INPUT_STILL_THERE) {
         still_there(core, account);
     } else {
@@ -275,9 +287,11 @@ void core_input_account(struct core *core, const struct core_input *input)
     case CORE_INPUT_REVOKE_RETRY:
         answer_revoke(core, input);
         break;
-    case CORE_INPUT_GONE:
-        answer_check(core, input);
-        answer_delete(core, input);
+    case CORE_INPUT_GONE: /* the answer to whichever of the two was asked */
+        if (core_account_at(core, input->account)->busy == OPERATION_CHECK)
+            answer_check(core, input);
+        else
+            answer_delete(core, input);
         break;
     case CORE_INPUT_DELETED:
     case CORE_INPUT_SWEPT:

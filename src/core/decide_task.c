@@ -159,6 +159,8 @@ static void decide_final(struct core *core, uint32_t n)
 {
     uint16_t wants = core->nodes[n].flags;
     core->nodes[n].flags &= (uint16_t)~NODE_WANT_LEND;
+    if (core->drain != CORE_DRAIN_NONE) /* what is over stays over; only a template that waits for its instances goes on */
+        wants &= NODE_WANT_RERUN;
     if ((wants & NODE_WANT_REOPEN) != 0) {
         want_lenders(core, n);
         core_emit(core, CORE_TASK_REOPENED, n, (wants & NODE_REOPEN_STALE) != 0, 0, 0);

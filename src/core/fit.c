@@ -146,7 +146,7 @@ static bool account_fits(const struct core *core, const struct core_record *reco
     }
     case CORE_ACCOUNT_RELEASED:
     case CORE_ACCOUNT_CLAIMABLE:
-        return account->leases == 0;
+        return account->leases + account->borrowers == 0;
     default:
         return true;
     }

@@ -10,6 +10,7 @@
 
 #ifdef MAYFLY_CRASHPOINTS
 enum core_mutant core_mutant;
+uint32_t core_test_batch_max = CORE_BATCH_RECORDS_MAX;
 #endif
 
 static const char *const task_state_names[] = {

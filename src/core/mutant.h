@@ -13,6 +13,7 @@
     X(BELIEVE_FIRST_FIND, "believe-first-find")       /* the consistency window is not waited out */                   \
     X(FORGET_CREATING, "forget-creating")             /* an account created for a dead attempt is not released */      \
     X(FORGET_ADOPTED, "forget-adopted")               /* only the first of several found accounts is kept */           \
+    X(BELIEVE_YOUNG_GONE, "believe-young-gone")       /* a list that does not show it yet counts as gone */            \
     X(NO_READ_BACK, "no-read-back")                   /* the provider's yes to a delete counts as gone */              \
     X(GIVE_UP_AS_GONE, "give-up-as-gone")             /* a delete out of tries counts as gone */                       \
     X(RESTART_FORGETS_CREATES, "restart-forgets-creates") /* CREATING stays CREATING over a restart */                 \
@@ -40,7 +41,9 @@ enum core_mutant {
 };
 
 #ifdef MAYFLY_CRASHPOINTS
+#include <stdint.h>
 extern enum core_mutant core_mutant;
+extern uint32_t core_test_batch_max; /* at most CORE_BATCH_RECORDS_MAX, at least 149 */
 #define MUTANT(mutant) (core_mutant == CORE_MUTANT_##mutant)
 #else
 #define MUTANT(mutant) 0

@@ -261,7 +261,6 @@
     X(RELEASED, ACCOUNT_REVOKED, RELEASED)                                                                             \
     X(RELEASED, ACCOUNT_RETRY, RELEASED)                                                                               \
     X(RELEASED, ACCOUNT_DELETE, DELETING)                                                                              \
-    X(RELEASED, ACCOUNT_GONE, GONE)                                                                                    \
     X(RELEASED, ACCOUNT_EXPIRING, EXPIRING)                                                                            \
     X(RELEASED, ACCOUNT_EXPIRED, EXPIRED)                                                                              \
     X(RELEASED, ACCOUNT_LEAKED, LEAKED)                                                                                \
@@ -275,8 +274,7 @@
     X(CLAIMABLE, ACCOUNT_EXPIRED, EXPIRED)                                                                             \
     X(CLAIMABLE, ACCOUNT_RETRY, RELEASED) /* teardown --include-kept */                                                \
     X(LEAKED, ACCOUNT_RETRY, RELEASED)    /* a later teardown tries again */                                           \
-    X(LEAKED, ACCOUNT_UNKNOWN, UNKNOWN)   /* the same without a known id: it is searched again */                      \
-    X(LEAKED, ACCOUNT_EXPIRED, EXPIRED)
+    X(LEAKED, ACCOUNT_UNKNOWN, UNKNOWN)   /* the same without a known id: it is searched again */
 
 /* command, name: a side effect for the shell to start after the commit */
 #define CORE_COMMANDS(X)                                                                                               \

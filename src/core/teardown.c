@@ -148,7 +148,7 @@ void core_account_release(struct core *core, uint32_t account)
 {
     const struct account *item = core_account_at(core, account);
     bool held = core_holds(core, account), succeeded = core->nodes[item->node].state == CORE_TASK_STATE_SUCCEEDED;
-    if ((item->leases > 0 && !MUTANT(RELEASE_UNDER_LEASE)) || (held && (!succeeded || is_reserved(core, account))))
+    if ((item->leases + item->borrowers > 0 && !MUTANT(RELEASE_UNDER_LEASE)) || (held && (!succeeded || is_reserved(core, account))))
         return;
     bool keep = held && core_slot_of(core, item->node, item->slot)->keep_on_success && (item->flags & ACCOUNT_DEAD) == 0;
     if (keep)
