@@ -29,6 +29,7 @@ struct spawned {
     char mark[TREE_MARK_BYTES_MAX];
     int answer_fd; /* owned; helper: where it writes what became of its job; else -1 */
     bool dying;    /* agent: the main process ended, the rest of the tree is being killed */
+    bool alive;    /* dying: something of the tree was alive at the last look */
     int status;
     struct rusage usage;
     int64_t ended_ms, kill_until_ms;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define REAP_PER_TURN 512 /* an agent may leave ten thousand zombies: the socket gets its turn in between */
+#define CHILDREN_MAX 16384
 #define LEAVE_TRIES 3000  /* of about 10 ms: then what does not die is in the kernel for good */
 
 static int64_t boot_now_ms(void)
@@ -93,47 +94,68 @@ struct spawned *spawned_of_stage(struct spawner *spawner, uint64_t stage)
     return NULL;
 }
 
-/* --- trees without a cgroup --- */
+/* --- trees without a cgroup: an agent's main process is our child, and whatever loses its parent becomes one --- */
 
-/* True when some child of ours is none that we started: something lost its parent. Also true when we cannot tell. */
-static bool orphans_exist(struct spawner *spawner)
+/* Our children, also as orphans; -1 when this kernel does not say. */
+static int own_children(struct spawner *spawner, pid_t *children, size_t max)
 {
-    char text[65536];
+    static char text[256 << 10];
     ssize_t got = spawner->children_fd >= 0 ? pread(spawner->children_fd, text, sizeof text - 1, 0) : -1;
-    if (got < 0 || got == (ssize_t)sizeof text - 1)
-        return true;
+    if (got < 0)
+        return -1;
     text[got] = '\0';
-    for (char *at = text; *at != '\0';) {
-        char *end;
+    size_t count = 0;
+    char *end;
+    for (char *at = text; count < max; at = end) {
         long pid = strtol(at, &end, 10);
         if (end == at)
             break;
-        if (spawned_find(spawner, (pid_t)pid) == NULL)
-            return true;
-        at = end;
+        children[count++] = (pid_t)pid;
     }
-    return false;
+    return (int)count;
 }
 
-/* Our descendants that are alive, without helpers' ones; the caller frees. */
-static struct tree_process *descendants(struct spawner *spawner, size_t *count)
+/* The same by looking at every process. */
+static int own_children_by_scan(pid_t *children, size_t max)
 {
-    size_t all;
+    size_t all, count = 0;
     struct tree_process *list = tree_list(&all);
-    *count = 0;
-    if (list == NULL)
-        return NULL;
     pid_t self = getpid();
-    for (size_t i = 0; i < all; i++)
-        list[i].member = list[i].pid == self;
-    tree_close_over(list, all);
-    for (size_t i = 0; i < all; i++) {
-        const struct spawned *known = spawned_find(spawner, list[i].pid);
-        bool helper = known != NULL && known->kind != SPAWNED_AGENT;
-        if (list[i].member && list[i].pid != self && !helper && list[i].state != 'Z' && list[i].state != 'X')
-            list[(*count)++] = list[i];
-    }
-    return list;
+    for (size_t i = 0; i < all && count < max; i++)
+        if (list[i].parent == self)
+            children[count++] = list[i].pid;
+    mf_free(list);
+    return (int)count;
+}
+
+/* Children of ours that we did not start; at most CHILDREN_MAX at a time, the rest in the next round. */
+static size_t list_orphans(struct spawner *spawner, pid_t *orphans)
+{
+    int count = own_children(spawner, orphans, CHILDREN_MAX);
+    if (count < 0)
+        count = own_children_by_scan(orphans, CHILDREN_MAX);
+    size_t kept = 0;
+    for (int i = 0; i < count; i++)
+        if (spawned_find(spawner, orphans[i]) == NULL)
+            orphans[kept++] = orphans[i];
+    return kept;
+}
+
+/* Signals a process and everything below it, children first noted, then signalled, so that none is lost when the parent ends. */
+static size_t signal_below(pid_t pid, int signal_number, int depth)
+{
+    pid_t children[256];
+    struct tree_process process;
+    if (depth > 64 || tree_read(pid, &process) != 0 || process.state == 'Z' || process.state == 'X')
+        return 0;
+    int count = tree_children(pid, children, sizeof children / sizeof children[0]);
+    tree_signal(&process, signal_number);
+    if (signal_number != SIGKILL)
+        tree_signal(&process, SIGCONT);
+    size_t signalled = 1;
+    for (int i = 0; i < count; i++)
+        signalled += signal_below(children[i], signal_number, depth + 1);
+    return signalled;
 }
 
 static uint64_t oldest_agent(const struct spawner *spawner)
@@ -145,55 +167,80 @@ static uint64_t oldest_agent(const struct spawner *spawner)
     return oldest;
 }
 
-/*
- * Does it belong to the tree? Session and group are the plain cases, the mark finds daemons. An orphan that also wiped its
- * environment is nobody's; it goes as soon as every agent that could have started it has ended.
- */
-static bool belongs(struct spawner *spawner, const struct spawned *tree, const struct tree_process *process, uint64_t oldest)
+/* Whose is an orphan? Session and group are the plain cases, the mark finds daemons. NULL: nobody's that we know. */
+static struct spawned *owner_of(struct spawner *spawner, const struct tree_process *orphan, bool *marked)
 {
-    if (process->pid == tree->pid || process->session == tree->pid || process->group == tree->pid)
-        return true;
-    if (tree_marked(process->pid, tree->mark))
-        return true;
-    bool orphan = process->parent == getpid() && spawned_find(spawner, process->pid) == NULL;
-    return tree->dying && orphan && process->birth < oldest && !tree_marked(process->pid, spawner->run_id);
+    char mark[TREE_MARK_BYTES_MAX];
+    *marked = tree_mark(orphan->pid, mark) == 0 && strncmp(mark, spawner->run_id, strlen(spawner->run_id)) == 0;
+    for (struct spawned *spawned = spawner->first; spawned != NULL; spawned = spawned->next) {
+        if (spawned->kind != SPAWNED_AGENT)
+            continue;
+        if (orphan->session == spawned->pid || orphan->group == spawned->pid || (*marked && strcmp(mark, spawned->mark) == 0))
+            return spawned;
+    }
+    return NULL;
 }
 
-/* Sends the signal to the whole tree; returns how many processes of it were alive. */
-static size_t signal_tree(struct spawner *spawner, const struct spawned *tree, int signal_number)
+/*
+ * Kills the orphans whose agent has ended and notes in each dying tree whether something of it was alive. An orphan
+ * whose agent is over, or that wiped its environment and whose every possible owner is over, goes too.
+ */
+static void kill_orphans(struct spawner *spawner)
 {
-    size_t count;
-    size_t alive = 0;
+    static pid_t orphans[CHILDREN_MAX];
+    size_t count = list_orphans(spawner, orphans);
     uint64_t oldest = oldest_agent(spawner);
-    struct tree_process *list = descendants(spawner, &count);
-    for (size_t i = 0; i < count; i++)
-        list[i].member = belongs(spawner, tree, &list[i], oldest);
-    tree_close_over(list, count);
     for (size_t i = 0; i < count; i++) {
-        if (!list[i].member)
+        struct tree_process process;
+        bool marked;
+        if (tree_read(orphans[i], &process) != 0 || process.state == 'Z' || process.state == 'X')
             continue;
-        alive++;
-        tree_signal(&list[i], signal_number);
-        if (signal_number != SIGKILL)
-            tree_signal(&list[i], SIGCONT);
+        struct spawned *owner = owner_of(spawner, &process, &marked);
+        if (owner != NULL && !owner->dying)
+            continue;
+        if (owner != NULL || marked || process.birth < oldest)
+            signal_below(process.pid, SIGKILL, 0);
+        if (owner != NULL)
+            owner->alive = true;
     }
-    mf_free(list);
-    return alive;
+}
+
+/* The tree of a running agent: below its main process, and the orphans that are its own. */
+static void signal_tree(struct spawner *spawner, struct spawned *tree, int signal_number)
+{
+    static pid_t orphans[CHILDREN_MAX];
+    size_t count = list_orphans(spawner, orphans);
+    signal_below(tree->pid, signal_number, 0);
+    for (size_t i = 0; i < count; i++) {
+        struct tree_process process;
+        bool marked;
+        if (tree_read(orphans[i], &process) == 0 && owner_of(spawner, &process, &marked) == tree)
+            signal_below(process.pid, signal_number, 0);
+    }
 }
 
 /* --- the end of an agent --- */
 
-/* Kills what is left of a tree whose main process is gone. True: nothing is. */
-static bool tree_is_dead(struct spawner *spawner, const struct spawned *tree)
+static bool has_group(const struct spawner *spawner, const struct spawned *spawned)
+{
+    return spawned->slot < spawner->slot_count && spawner->slots[spawned->slot].group.dir_fd >= 0;
+}
+
+/* Kills what is left in the group of a tree whose main process is gone. True: nothing is. */
+static bool group_is_dead(struct spawner *spawner, const struct spawned *tree)
 {
     const struct slot *slot = &spawner->slots[tree->slot];
-    if (slot->group.dir_fd >= 0) {
-        if (cgroup_empty(&slot->group))
-            return true;
-        cgroup_kill(slot->group.dir_fd);
-        return cgroup_empty(&slot->group);
-    }
-    return !orphans_exist(spawner) || signal_tree(spawner, tree, SIGKILL) == 0;
+    if (cgroup_empty(&slot->group))
+        return true;
+    cgroup_kill(slot->group.dir_fd);
+    return cgroup_empty(&slot->group);
+}
+
+/* The same without a group: seen at once when we have no child that we did not start; else kill_orphans finds out. */
+static bool no_orphans(struct spawner *spawner)
+{
+    static pid_t orphans[CHILDREN_MAX];
+    return list_orphans(spawner, orphans) == 0;
 }
 
 static void tell_ended(struct spawner *spawner, const struct spawned *spawned, bool stuck)
@@ -231,11 +278,18 @@ void spawner_check_dying(struct spawner *spawner)
 {
     struct spawned *next;
     int64_t now_ms = boot_now_ms();
+    bool groups = true;
+    for (struct spawned *spawned = spawner->first; spawned != NULL; spawned = spawned->next) {
+        spawned->alive = false;
+        groups = groups && (!spawned->dying || has_group(spawner, spawned));
+    }
+    if (!groups)
+        kill_orphans(spawner);
     for (struct spawned *spawned = spawner->first; spawned != NULL; spawned = next) {
         next = spawned->next;
         if (!spawned->dying)
             continue;
-        bool dead = tree_is_dead(spawner, spawned);
+        bool dead = has_group(spawner, spawned) ? group_is_dead(spawner, spawned) : !spawned->alive;
         if (dead || now_ms >= spawned->kill_until_ms)
             end_agent(spawner, spawned, !dead);
     }
@@ -248,7 +302,7 @@ static void on_agent_ended(struct spawner *spawner, struct spawned *spawned)
     spawner->dying_count++;
     spawned->ended_ms = boot_now_ms();
     spawned->kill_until_ms = spawned->ended_ms + SPAWNER_STUCK_MS;
-    if (tree_is_dead(spawner, spawned))
+    if (has_group(spawner, spawned) ? group_is_dead(spawner, spawned) : no_orphans(spawner))
         end_agent(spawner, spawned, false);
 }
 
@@ -357,7 +411,7 @@ int spawner_on_kill(struct spawner *spawner, const struct frame *frame)
         drop_queued(spawner, frame->stage);
         return 0;
     }
-    int group_fd = spawner->slot_count > spawned->slot ? spawner->slots[spawned->slot].group.dir_fd : -1;
+    int group_fd = has_group(spawner, spawned) ? spawner->slots[spawned->slot].group.dir_fd : -1;
     if (spawned->kind == SPAWNED_HELPER)
         kill(-spawned->pid, SIGKILL);
     else if (group_fd < 0)

@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define ENVIRONMENT_BYTES_MAX ((size_t)4 << 20) /* twice what execve takes by default */
+#define ENTRY_BYTES_KEPT (sizeof TREE_MARK_NAME + TREE_MARK_BYTES_MAX)
 
 static ssize_t read_file(const char *path, char *out, size_t out_bytes)
 {
@@ -71,37 +71,111 @@ struct tree_process *tree_list(size_t *count)
     return list;
 }
 
-bool tree_marked(pid_t pid, const char *prefix)
+/* Looks for NAME at the start of an entry of `text`; its value to *mark. True when it is there with its end. */
+static bool find_mark(const char *text, size_t length, bool at_start, char mark[TREE_MARK_BYTES_MAX])
 {
+    size_t name_bytes = sizeof TREE_MARK_NAME - 1;
+    for (size_t from = 0; from + name_bytes <= length;) {
+        const char *found = memmem(text + from, length - from, TREE_MARK_NAME, name_bytes);
+        if (found == NULL)
+            return false;
+        size_t at = (size_t)(found - text);
+        const char *end = memchr(found, '\0', length - at);
+        bool entry = at > 0 ? text[at - 1] == '\0' : at_start;
+        if (entry && end != NULL && (size_t)(end - found) - name_bytes < TREE_MARK_BYTES_MAX) {
+            memcpy(mark, found + name_bytes, (size_t)(end - found) - name_bytes + 1);
+            return true;
+        }
+        from = at + 1;
+    }
+    return false;
+}
+
+int tree_mark(pid_t pid, char mark[TREE_MARK_BYTES_MAX])
+{
+    static char text[64 << 10]; /* one thread */
     char path[48];
     snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
-    char *text = mf_alloc(ENVIRONMENT_BYTES_MAX);
-    if (text == NULL)
-        return false;
-    ssize_t length = read_file(path, text, ENVIRONMENT_BYTES_MAX);
-    bool found = false;
-    size_t name_bytes = sizeof TREE_MARK_NAME - 1;
-    for (ssize_t at = 0; at < length && !found; at += (ssize_t)strlen(text + at) + 1)
-        found = strncmp(text + at, TREE_MARK_NAME, name_bytes) == 0 &&
-                strncmp(text + at + name_bytes, prefix, strlen(prefix)) == 0;
-    if (length > 0)
-        mf_wipe(text, (size_t)length);
-    mf_free(text);
-    return found;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    size_t kept = 0;
+    bool found = false, first = true;
+    ssize_t got;
+    while (!found && (got = read(fd, text + kept, sizeof text - kept)) > 0) {
+        size_t length = kept + (size_t)got;
+        found = find_mark(text, length, first, mark);
+        kept = length < ENTRY_BYTES_KEPT ? length : ENTRY_BYTES_KEPT; /* an entry may lie across two reads */
+        memmove(text, text + length - kept, kept);
+        first &= length == kept;
+    }
+    close(fd);
+    mf_wipe(text, sizeof text); /* agents' environments hold credentials */
+    return found ? 0 : -1;
+}
+
+bool tree_marked(pid_t pid, const char *prefix)
+{
+    char mark[TREE_MARK_BYTES_MAX];
+    return tree_mark(pid, mark) == 0 && strncmp(mark, prefix, strlen(prefix)) == 0;
+}
+
+/* --- children --- */
+
+static int add_children_of_thread(pid_t pid, const char *thread, pid_t *children, size_t max, size_t *count)
+{
+    static char text[64 << 10];
+    char path[96];
+    snprintf(path, sizeof path, "/proc/%d/task/%s/children", (int)pid, thread);
+    if (read_file(path, text, sizeof text) < 0)
+        return -1;
+    char *end;
+    for (char *at = text; *count < max; at = end) {
+        long child = strtol(at, &end, 10);
+        if (end == at)
+            break;
+        children[(*count)++] = (pid_t)child;
+    }
+    return 0;
+}
+
+int tree_children(pid_t pid, pid_t *children, size_t max)
+{
+    char path[48];
+    size_t count = 0;
+    int result = -1;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return -1;
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
+        if (isdigit((unsigned char)entry->d_name[0]) && add_children_of_thread(pid, entry->d_name, children, max, &count) == 0)
+            result = 0;
+    closedir(dir);
+    return result == 0 ? (int)count : -1;
+}
+
+/* --- closure --- */
+
+static int by_pid(const void *left, const void *right)
+{
+    pid_t a = ((const struct tree_process *)left)->pid, b = ((const struct tree_process *)right)->pid;
+    return a < b ? -1 : a > b;
 }
 
 static bool parent_is_member(const struct tree_process *list, size_t count, pid_t parent)
 {
-    for (size_t i = 0; i < count; i++)
-        if (list[i].pid == parent)
-            return list[i].member;
-    return false;
+    struct tree_process wanted = {.pid = parent};
+    const struct tree_process *found = bsearch(&wanted, list, count, sizeof wanted, by_pid);
+    return found != NULL && found->member;
 }
 
 void tree_close_over(struct tree_process *list, size_t count)
 {
-    bool more = true;
-    while (more) {
+    bool more = count > 0;
+    if (count > 0)
+        qsort(list, count, sizeof list[0], by_pid);
+    while (more) { /* a parent is usually older and so has the smaller number: few rounds */
         more = false;
         for (size_t i = 0; i < count; i++) {
             if (!list[i].member && parent_is_member(list, count, list[i].parent)) {

@@ -27,9 +27,15 @@ struct tree_process {
 struct tree_process *tree_list(size_t *count);
 /* One process; -1 when it is gone. */
 int tree_read(pid_t pid, struct tree_process *out);
-/* True when the environment of `pid` has MAYFLY_SPAWN=`prefix`..., as far as it can be read. */
+/* The value of MAYFLY_SPAWN in the environment of `pid`; -1 when there is none or it cannot be read. */
+int tree_mark(pid_t pid, char mark[TREE_MARK_BYTES_MAX]);
 bool tree_marked(pid_t pid, const char *prefix);
-/* Marks every process whose parent is a member, until no more are found. */
+/*
+ * Children of one process, all its threads: at most `max` pids. Returns how many, -1 when this kernel does not list them or the
+ * process is gone.
+ */
+int tree_children(pid_t pid, pid_t *children, size_t max);
+/* Marks every process whose parent is a member, until no more are found. Sorts the list. */
 void tree_close_over(struct tree_process *list, size_t count);
 /* Sends the signal if the process is still the one of that birth. Returns 0 or -1. */
 int tree_signal(const struct tree_process *process, int signal_number);
