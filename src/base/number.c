@@ -137,8 +137,9 @@ struct civil {
 
 static int civil_to_ms(const struct civil *civil, int64_t *out_ms)
 {
-    if (civil->month < 1 || civil->month > 12 || civil->day < 1 || civil->day > days_in_month(civil->year, civil->month) ||
-        civil->hour > 23 || civil->minute > 59 || civil->second > 60) /* 60: a leap second */
+    if (civil->month < 1 || civil->month > 12 || civil->day < 1 ||
+        civil->day > days_in_month(civil->year, civil->month) || civil->hour > 23 || civil->minute > 59 ||
+        civil->second > 60) /* 60: a leap second */
         return -1;
     int64_t days = days_before_year(civil->year) + civil->day - 1;
     for (int64_t month = 1; month < civil->month; month++)

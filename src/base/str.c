@@ -112,7 +112,8 @@ static unsigned least(unsigned left, unsigned right)
     return left < right ? left : right;
 }
 
-/* One row of the table: the costs of turning left[0..row] into every prefix of `right`. Returns the smallest of them. */
+/* One row of the table: the costs of turning left[0..row] into every prefix of `right`. Returns the smallest of them.
+ */
 static unsigned edit_row(struct mf_span left, struct mf_span right, size_t row, const unsigned *before_last,
                          const unsigned *last, unsigned *now)
 {

@@ -48,7 +48,8 @@ static void read_only(struct loader *loader, uint32_t node, void *target)
         load_fail(loader, node, "`only` names no parameter");
     for (uint32_t key = json_first(document, node); key != JSON_NONE; key = json_next(document, node, key)) {
         load_id(loader, key, "parameter", &name);
-        if (load_expect(loader, json_value(document, key), JSON_STRING) && json_is(document, json_value(document, key), ""))
+        if (load_expect(loader, json_value(document, key), JSON_STRING) &&
+            json_is(document, json_value(document, key), ""))
             load_fail(loader, key, "the value of `%.*s` is empty", MF_SPAN_ARGS(name));
     }
 }
@@ -104,7 +105,8 @@ void load_permissions(struct loader *loader, uint32_t node, void *target)
         struct mf_span name = permission_of(document, child).name;
         for (uint32_t other = json_first(document, node); other != child; other = json_next(document, node, other)) {
             if (name.length > 0 && mf_span_equal(name, permission_of(document, other).name)) {
-                load_fail(loader, child, "permission `%.*s` stands twice", (int)(name.length < 80 ? name.length : 80), name.data);
+                load_fail(loader, child, "permission `%.*s` stands twice", (int)(name.length < 80 ? name.length : 80),
+                          name.data);
                 break;
             }
         }
@@ -167,15 +169,21 @@ static void add_loan(struct loader *loader, uint32_t task, const struct account_
 static void read_slot(struct loader *loader, uint32_t node, struct mf_span name, struct graph_task *task)
 {
     static const struct load_field fields[] = {
-        {"permissions", read_permissions}, {"keep", read_keep},       {"provider", read_provider},
-        {"from", read_from},               {"env", read_environment}, {"sandbox", load_not_available},
-        {"uses", load_not_available},      {"services", load_not_available},
+        {"permissions", read_permissions}, {"keep", read_keep}, {"provider", read_provider}, {"from", read_from},
+        {"env", read_environment},
     };
     struct graph *graph = loader->graph;
     struct account_draft draft = {
-        .slot = {.name = name, .node = node, .permissions = JSON_NONE, .provider = GRAPH_NONE, .lender = GRAPH_NONE,
+        .slot = {.name = name,
+                 .node = node,
+                 .permissions = JSON_NONE,
+                 .provider = GRAPH_NONE,
+                 .lender = GRAPH_NONE,
                  .keep_on_success = loader->keep_on_success},
-        .provider = JSON_NONE, .from = JSON_NONE, .keep = JSON_NONE, .environment = JSON_NONE,
+        .provider = JSON_NONE,
+        .from = JSON_NONE,
+        .keep = JSON_NONE,
+        .environment = JSON_NONE,
     };
     if (!LOAD_OBJECT(loader, node, fields, &draft))
         return;
@@ -277,7 +285,8 @@ static void check_covered(struct loader *loader, uint32_t held, uint32_t wanted,
         return;
     if (held != JSON_NONE && json_kind(document, held) != JSON_ARRAY)
         return;
-    for (uint32_t child = json_first(document, wanted); child != JSON_NONE; child = json_next(document, wanted, child)) {
+    for (uint32_t child = json_first(document, wanted); child != JSON_NONE;
+         child = json_next(document, wanted, child)) {
         struct graph_permission permission = permission_of(document, child);
         if (permission.name.length > 0 && (held == JSON_NONE || !covers(document, held, permission)))
             load_fail(loader, child, "permission `%.*s` is not among those of %s",
@@ -314,8 +323,8 @@ static uint32_t lent_slot(struct loader *loader, const struct loader_loan *loan,
             return i;
     }
     if (name.length == 0)
-        load_fail(loader, loan->from, "task `%.*s` has several accounts: name one, \"%.*s.NAME\"", MF_SPAN_ARGS(task->name),
-                  MF_SPAN_ARGS(task->name));
+        load_fail(loader, loan->from, "task `%.*s` has several accounts: name one, \"%.*s.NAME\"",
+                  MF_SPAN_ARGS(task->name), MF_SPAN_ARGS(task->name));
     else
         load_fail(loader, loan->from, "task `%.*s` has no account of that name", MF_SPAN_ARGS(task->name));
     return GRAPH_NONE;

@@ -17,7 +17,7 @@
 #define SOURCE_BEHIND_BYTES 40
 
 struct diagnostics {
-    char *file_name; /* owned, escaped */
+    char *file_name;          /* owned, escaped */
     struct diagnostic *items; /* owned, with their texts */
     size_t capacity;
     uint32_t count;
@@ -179,12 +179,13 @@ static int fill_place(struct diagnostic *item, const struct diagnostic_place *pl
     if (place->text.length > 0)
         json_position(place->text, (uint32_t)offset, &item->line, &item->column);
     item->offset = (uint32_t)offset;
-    item->source = place->text.length > 0 && !place->secret ? source_line(place->text, offset, &item->caret) : mf_strdup("");
+    item->source =
+        place->text.length > 0 && !place->secret ? source_line(place->text, offset, &item->caret) : mf_strdup("");
     return item->pointer != NULL && item->suggestion != NULL && item->source != NULL ? 0 : -1;
 }
 
-int diagnostics_add_list(struct diagnostics *diagnostics, enum diagnostic_kind kind, const struct diagnostic_place *place,
-                         const char *format, va_list arguments)
+int diagnostics_add_list(struct diagnostics *diagnostics, enum diagnostic_kind kind,
+                         const struct diagnostic_place *place, const char *format, va_list arguments)
 {
     diagnostics->found[kind]++;
     if (diagnostics_full(diagnostics))

@@ -162,7 +162,8 @@ static void read_at_least(struct loader *loader, uint32_t node, void *target)
 
 static bool read_need(struct loader *loader, uint32_t node, struct graph_edge *edge)
 {
-    static const struct load_field fields[] = {{"task", read_need_task}, {"on", read_need_on}, {"at_least", read_at_least}};
+    static const struct load_field fields[] = {
+        {"task", read_need_task}, {"on", read_need_on}, {"at_least", read_at_least}};
     if (json_kind(loader->document, node) == JSON_STRING) {
         read_need_task(loader, node, edge);
         return edge->from != GRAPH_NONE;

@@ -27,7 +27,7 @@ struct expansion {
 struct value {
     struct mf_span text; /* when `plain` */
     bool plain;
-    struct mf_buf json;  /* a result's text */
+    struct mf_buf json; /* a result's text */
     struct json_document document;
     uint32_t node;
 };
@@ -112,7 +112,8 @@ static int find_value(const struct expansion *expansion, struct mf_span text, st
     const char *fault;
     *value = (struct value){.plain = true};
     if (template_parse_path(text, &path, &fault) != 0)
-        return mf_fail(expansion->error, MF_INPUT, "{{%.*s}} %s", text.length < 80 ? (int)text.length : 80, text.data, fault);
+        return mf_fail(expansion->error, MF_INPUT, "{{%.*s}} %s", text.length < 80 ? (int)text.length : 80, text.data,
+                       fault);
     switch (path.root) {
     case TEMPLATE_KEY:
         value->text = expansion->values->key;
@@ -160,14 +161,16 @@ static int expand_text(const struct expansion *expansion, struct mf_span text)
     return more == 0 ? 0 : mf_fail(expansion->error, MF_INPUT, "%s", fault);
 }
 
-int template_expand(const struct graph *graph, struct mf_span text, const struct template_values *values, struct mf_buf *out,
-                    const char *limit_name, struct mf_error *error)
+int template_expand(const struct graph *graph, struct mf_span text, const struct template_values *values,
+                    struct mf_buf *out, const char *limit_name, struct mf_error *error)
 {
     return expand_text(&(struct expansion){graph, values, out, limit_name, error}, text);
 }
 
-/* Decodes a string of the graph into a buffer that the caller frees; without escapes it is a view and the buffer stays empty. */
-static int decode(const struct graph *graph, uint32_t node, struct mf_buf *room, struct mf_span *text, struct mf_error *error)
+/* Decodes a string of the graph into a buffer that the caller frees; without escapes it is a view and the buffer stays
+ * empty. */
+static int decode(const struct graph *graph, uint32_t node, struct mf_buf *room, struct mf_span *text,
+                  struct mf_error *error)
 {
     mf_buf_init(room, graph->document.nodes[node].length);
     if (json_plain(&graph->document, node, text) == 0)
@@ -178,8 +181,8 @@ static int decode(const struct graph *graph, uint32_t node, struct mf_buf *room,
     return 0;
 }
 
-int template_expand_node(const struct graph *graph, uint32_t node, const struct template_values *values, struct mf_buf *out,
-                         const char *limit_name, struct mf_error *error)
+int template_expand_node(const struct graph *graph, uint32_t node, const struct template_values *values,
+                         struct mf_buf *out, const char *limit_name, struct mf_error *error)
 {
     struct mf_buf room;
     struct mf_span text;
@@ -263,14 +266,14 @@ static int expand_json(const struct expansion *expansion, uint32_t node)
     return put(expansion, object ? MF_SPAN("}") : MF_SPAN("]"));
 }
 
-int template_expand_json(const struct graph *graph, uint32_t node, const struct template_values *values, struct mf_buf *out,
-                         struct mf_error *error)
+int template_expand_json(const struct graph *graph, uint32_t node, const struct template_values *values,
+                         struct mf_buf *out, struct mf_error *error)
 {
     return expand_json(&(struct expansion){graph, values, out, "the size of a list", error}, node);
 }
 
-int template_expand_only(const struct graph *graph, uint32_t node, const struct template_values *values, struct mf_buf *out,
-                         struct mf_error *error)
+int template_expand_only(const struct graph *graph, uint32_t node, const struct template_values *values,
+                         struct mf_buf *out, struct mf_error *error)
 {
     const struct json_document *document = &graph->document;
     struct expansion expansion = {graph, values, out, "the size of a permission", error};
@@ -278,7 +281,8 @@ int template_expand_only(const struct graph *graph, uint32_t node, const struct 
     for (uint32_t key = json_first(document, node); key != JSON_NONE; key = json_next(document, node, key)) {
         struct mf_buf value;
         mf_buf_init(&value, GRAPH_ARGUMENT_BYTES_MAX);
-        int result = template_expand_node(graph, json_value(document, key), values, &value, "argument_bytes_max", error);
+        int result =
+            template_expand_node(graph, json_value(document, key), values, &value, "argument_bytes_max", error);
         if (result == 0 && value.length == 0)
             result = mf_fail(error, MF_INPUT, "the value of a narrowing parameter expands to nothing");
         if (result == 0 && (put(&expansion, mf_span(comma)) != 0 || put(&expansion, json_raw(document, key)) != 0 ||
@@ -309,13 +313,14 @@ static int put_argument(const struct graph *graph, struct mf_span head, uint32_t
     else if (result == 0)
         result = put_result(&expansion, json_text(&graph->document, node, &one));
     if (result == 0 && (mf_buf_span(out, mf_buf_view(&one)) != 0 || mf_buf_char(out, '\0') != 0))
-        result = mf_fail(error, MF_LIMIT, "the expanded command or environment is larger than %zu bytes", out->bytes_max);
+        result =
+            mf_fail(error, MF_LIMIT, "the expanded command or environment is larger than %zu bytes", out->bytes_max);
     mf_buf_free(&one);
     return result;
 }
 
-int template_expand_command(const struct graph *graph, uint32_t node, const struct template_values *values, struct mf_buf *out,
-                            uint32_t *count, struct mf_error *error)
+int template_expand_command(const struct graph *graph, uint32_t node, const struct template_values *values,
+                            struct mf_buf *out, uint32_t *count, struct mf_error *error)
 {
     const struct json_document *document = &graph->document;
     *count = 0;
@@ -328,8 +333,8 @@ int template_expand_command(const struct graph *graph, uint32_t node, const stru
     return 0;
 }
 
-int template_expand_env(const struct graph *graph, uint32_t node, const struct template_values *values, struct mf_buf *out,
-                        uint32_t *count, struct mf_error *error)
+int template_expand_env(const struct graph *graph, uint32_t node, const struct template_values *values,
+                        struct mf_buf *out, uint32_t *count, struct mf_error *error)
 {
     const struct json_document *document = &graph->document;
     *count = 0;

@@ -100,6 +100,8 @@ static void fail_unknown_key(struct loader *loader, uint32_t key, const struct l
 {
     const char *names[64];
     char room[LOAD_HINT_BYTES];
+    if (diagnostics_full(loader->diagnostics)) /* it is only counted: no need for a suggestion */
+        count = 0;
     for (size_t i = 0; i < count && i < sizeof names / sizeof names[0]; i++)
         names[i] = fields[i].name;
     struct mf_span name = inside(loader, key);
@@ -127,7 +129,7 @@ bool load_object(struct loader *loader, uint32_t node, const struct load_field *
 static const char *with_article(enum json_kind kind)
 {
     static const char *const names[] = {
-        [JSON_NULL] = "null",       [JSON_FALSE] = "a boolean", [JSON_TRUE] = "a boolean", [JSON_NUMBER] = "a number",
+        [JSON_NULL] = "null",       [JSON_FALSE] = "a boolean", [JSON_TRUE] = "a boolean",   [JSON_NUMBER] = "a number",
         [JSON_STRING] = "a string", [JSON_ARRAY] = "an array",  [JSON_OBJECT] = "an object",
     };
     return names[kind];
@@ -202,7 +204,8 @@ bool load_duration(struct loader *loader, uint32_t node, int64_t *out_ms)
         return false;
     bool bare = text.length > 0 && text.data[text.length - 1] >= '0' && text.data[text.length - 1] <= '9';
     if (bare || mf_parse_duration_ms(text, &ms) != 0) {
-        load_fail(loader, node, "`%.*s` is no duration: digits and a unit, such as \"30s\" or \"1h30m\" (ms, s, m, h, d)",
+        load_fail(loader, node,
+                  "`%.*s` is no duration: digits and a unit, such as \"30s\" or \"1h30m\" (ms, s, m, h, d)",
                   MF_SPAN_ARGS(shown(text)));
         return false;
     }
@@ -271,7 +274,8 @@ bool load_choice(struct loader *loader, uint32_t node, const char *const *names,
         snprintf(list + used, sizeof list - used, "%s`%s`", i == 0 ? "" : i + 1 < count ? ", " : " or ", names[i]);
     }
     struct mf_span found = inside(loader, node);
-    load_fail_hint(loader, node, load_hint(room, found, names, count), "`%.*s` is not %s", MF_SPAN_ARGS(shown(found)), list);
+    load_fail_hint(loader, node, load_hint(room, found, names, count), "`%.*s` is not %s", MF_SPAN_ARGS(shown(found)),
+                   list);
     return false;
 }
 
@@ -301,7 +305,7 @@ void load_check_path(struct loader *loader, uint32_t node)
         return;
     char path[4096];
     const char *fault = json_copy(loader->document, node, path, sizeof path) != 0 ? "is longer than 4095 bytes"
-                                                                                   : graph_path_fault(mf_span(path));
+                                                                                  : graph_path_fault(mf_span(path));
     if (fault != NULL)
         load_fail(loader, node, "path `%.*s` %s", MF_SPAN_ARGS(shown(inside(loader, node))), fault);
 }
@@ -340,7 +344,8 @@ static bool check_variable(struct loader *loader, uint32_t node)
         good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
     }
     if (!good)
-        load_fail(loader, node, "variable `%.*s` does not match [A-Za-z_][A-Za-z0-9_]{0,254}", MF_SPAN_ARGS(shown(name)));
+        load_fail(loader, node, "variable `%.*s` does not match [A-Za-z_][A-Za-z0-9_]{0,254}",
+                  MF_SPAN_ARGS(shown(name)));
     else if (mf_span_starts(name, "MAYFLY_"))
         load_fail(loader, node, "variable `%.*s`: names that start with MAYFLY_ are taken", MF_SPAN_ARGS(shown(name)));
     return good;

@@ -6,8 +6,8 @@
 
 struct graph_parameter {
     struct mf_span name;
-    struct mf_span json;  /* the default in the file, or `owned` */
-    char *owned;          /* owned; the value of --set as JSON, else NULL */
+    struct mf_span json; /* the default in the file, or `owned` */
+    char *owned;         /* owned; the value of --set as JSON, else NULL */
 };
 
 struct graph_name_slot { /* of the hash table from names to tasks */
@@ -22,7 +22,7 @@ struct graph {
     struct mf_span name;
     uint32_t labels;
     bool has_prepare;
-    bool has_templates;    /* "{{" stands somewhere in the text, or may be spelt with escapes */
+    bool has_templates; /* "{{" stands somewhere in the text, or may be spelt with escapes */
     bool has_brace_escapes;
     struct graph_limits limits;
     uint64_t hash_seed;

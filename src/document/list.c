@@ -19,7 +19,7 @@ struct graph_list {
         uint32_t node;
         uint32_t key; /* offset in keys */
         uint8_t key_length;
-    } *items; /* owned */
+    } * items; /* owned */
     uint32_t count;
     struct mf_buf keys;
 };
@@ -98,7 +98,8 @@ static int expand_key(const struct graph_list *list, const struct graph *graph, 
     if (template_expand_node(graph, template_node, &own, key, "the length of a key", error) != 0)
         return mf_wrap(error, "key of element %u", index);
     if (!graph_is_key(mf_buf_view(key)))
-        return mf_fail(error, MF_INPUT, "key `%s` of element %u does not match [A-Za-z0-9._-]{1,64}", mf_buf_cstr(key), index);
+        return mf_fail(error, MF_INPUT, "key `%s` of element %u does not match [A-Za-z0-9._-]{1,64}", mf_buf_cstr(key),
+                       index);
     return 0;
 }
 

@@ -1,8 +1,9 @@
 /*
  * load.c - a task graph from JSON
  *
- * The scanner makes the table; the top is read, then the names of all tasks, then each task; what needs several tasks at once
- * (order, loans, templates) comes last. Every step goes on after an error, so that all mistakes are reported together.
+ * The scanner makes the table; the top is read, then the names of all tasks, then each task; what needs several tasks
+ * at once (order, loans, templates) comes last. Every step goes on after an error, so that all mistakes are reported
+ * together.
  */
 #include "document/load.h"
 
@@ -19,7 +20,8 @@ static void set_defaults(struct loader *loader)
         .verify_timeout_ms = GRAPH_VERIFY_TIMEOUT_MS,
         .grace_ms = GRAPH_GRACE_MS,
         .attempts_max = GRAPH_ATTEMPTS,
-        .retry_on = 1u << GRAPH_CLASS_AGENT | 1u << GRAPH_CLASS_VERIFY | 1u << GRAPH_CLASS_TIMEOUT | 1u << GRAPH_CLASS_SETUP,
+        .retry_on =
+            1u << GRAPH_CLASS_AGENT | 1u << GRAPH_CLASS_VERIFY | 1u << GRAPH_CLASS_TIMEOUT | 1u << GRAPH_CLASS_SETUP,
     };
     loader->graph->limits = (struct graph_limits){
         .running_max = GRAPH_RUNNING,
@@ -96,8 +98,8 @@ static int load(struct loader *loader, struct mf_error *error)
     return 0;
 }
 
-int graph_load(struct graph **out, struct mf_buf *text, const struct graph_options *options, struct diagnostics *diagnostics,
-               struct mf_error *error)
+int graph_load(struct graph **out, struct mf_buf *text, const struct graph_options *options,
+               struct diagnostics *diagnostics, struct mf_error *error)
 {
     struct graph *graph = mf_calloc(1, sizeof *graph);
     struct loader *loader = mf_calloc(1, sizeof *loader);

@@ -47,8 +47,8 @@ struct loader {
     uint32_t *seen_in; /* owned; by task: a mark of the last task whose needs name it, or of the last walk */
     uint32_t stamp;    /* the last mark */
     uint32_t profile_cache[PROFILE_CACHE]; /* index + 1 */
-    uint64_t near_left; /* names that may still be compared for suggestions */
-    uint64_t walk_left; /* edges that may still be walked for ancestors */
+    uint64_t near_left;                    /* names that may still be compared for suggestions */
+    uint64_t walk_left;                    /* edges that may still be walked for ancestors */
 };
 
 /* --- fields.c: saying what is wrong, and readers of single values --- */
@@ -73,7 +73,8 @@ struct load_field {
 };
 /* Reads an object through a table; an unknown key is an error with the nearest name. False when it is no object. */
 bool load_object(struct loader *loader, uint32_t node, const struct load_field *fields, size_t count, void *target);
-#define LOAD_OBJECT(loader, node, fields, target) load_object(loader, node, fields, sizeof(fields) / sizeof(fields)[0], target)
+#define LOAD_OBJECT(loader, node, fields, target)                                                                      \
+    load_object(loader, node, fields, sizeof(fields) / sizeof(fields)[0], target)
 
 load_reader load_ignore;        /* $schema */
 load_reader load_description;   /* any string */
@@ -95,10 +96,10 @@ bool load_choice(struct loader *loader, uint32_t node, const char *const *names,
 bool load_without_template(struct loader *loader, uint32_t node);
 /* Calls `check` for every element, after an error for what is no string. False when it is no array. */
 bool load_strings(struct loader *loader, uint32_t node, void (*check)(struct loader *, uint32_t element));
-void load_check_path(struct loader *loader, uint32_t node);  /* an element: relative path without template */
+void load_check_path(struct loader *loader, uint32_t node); /* an element: relative path without template */
 void load_command(struct loader *loader, uint32_t node, bool templates); /* array of at least one string */
-load_reader load_env;      /* object NAME -> string */
-load_reader load_pass_env; /* array of names */
+load_reader load_env;                                                    /* object NAME -> string */
+load_reader load_pass_env;                                               /* array of names */
 bool load_grow(struct loader *loader, void **array, size_t *capacity, size_t needed, size_t element_bytes);
 
 /* --- top.c and providers.c: everything but the tasks --- */
@@ -117,9 +118,9 @@ struct load_retry {
     uint32_t *retry_on;
     bool *continue_workspace;
 };
-load_reader load_retry; /* target: struct load_retry */
-load_reader load_retain; /* target: uint8_t */
-load_reader load_keep;   /* target: bool */
+load_reader load_retry;        /* target: struct load_retry */
+load_reader load_retain;       /* target: uint8_t */
+load_reader load_keep;         /* target: bool */
 load_reader load_on_violation; /* target: bool */
 
 /* --- tasks.c: the tasks --- */
@@ -128,8 +129,8 @@ void load_tasks(struct loader *loader);
 
 /* --- accounts.c: accounts, permissions, loans --- */
 
-load_reader load_account;  /* target: struct graph_task */
-load_reader load_accounts; /* target: struct graph_task */
+load_reader load_account;     /* target: struct graph_task */
+load_reader load_accounts;    /* target: struct graph_task */
 load_reader load_permissions; /* no target: checks the array */
 /* When all tasks are read: loans and the permissions of `verify`. */
 void load_settle_accounts(struct loader *loader);

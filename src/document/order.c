@@ -1,8 +1,8 @@
 /*
  * order.c - topological order, levels, cycles, ancestors
  *
- * Kahn's algorithm over the edges turned round. What it leaves over stands on a cycle or behind one: walking from there to
- * needs that are left over as well always ends in a cycle, which is then printed as a whole.
+ * Kahn's algorithm over the edges turned round. What it leaves over stands on a cycle or behind one: walking from there
+ * to needs that are left over as well always ends in a cycle, which is then printed as a whole.
  */
 #include "document/load.h"
 
@@ -15,9 +15,9 @@
 #define CYCLES_SHOWN_MAX 10
 
 struct ordering {
-    uint32_t *first;    /* by task: where its dependents start; one more at the end */
-    uint32_t *targets;  /* dependents */
-    uint32_t *open;     /* by task: needs that are not placed yet */
+    uint32_t *first;   /* by task: where its dependents start; one more at the end */
+    uint32_t *targets; /* dependents */
+    uint32_t *open;    /* by task: needs that are not placed yet */
     uint32_t *queue;
     uint32_t placed;
 };
@@ -28,7 +28,9 @@ static int make_ordering(struct ordering *ordering, const struct graph *graph)
     ordering->targets = mf_calloc(graph->edge_count, sizeof *ordering->targets);
     ordering->open = mf_calloc(graph->task_count, sizeof *ordering->open);
     ordering->queue = mf_calloc(graph->task_count, sizeof *ordering->queue);
-    return ordering->first != NULL && ordering->targets != NULL && ordering->open != NULL && ordering->queue != NULL ? 0 : -1;
+    return ordering->first != NULL && ordering->targets != NULL && ordering->open != NULL && ordering->queue != NULL
+               ? 0
+               : -1;
 }
 
 static void free_ordering(struct ordering *ordering)
@@ -192,7 +194,8 @@ static bool needs_directly(const struct graph *graph, uint32_t task, uint32_t ot
     return false;
 }
 
-/* Up from `task`, never below the level of `other`. seen_in marks what this walk has met, stack holds what is to be done. */
+/* Up from `task`, never below the level of `other`. seen_in marks what this walk has met, stack holds what is to be
+ * done. */
 static bool walk_up(struct loader *loader, uint32_t task, uint32_t other, uint32_t *stack, uint32_t stamp)
 {
     const struct graph *graph = loader->graph;

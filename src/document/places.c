@@ -45,7 +45,7 @@ static void fail_here(const struct check *check, struct mf_span at, const char *
     mf_buf_init(&pointer, 4096);
     place.offset = check->positions ? (uint32_t)(at.data - check->raw.data) : 0;
     place.text = check->raw;
-    if (!check->foreign) {
+    if (!check->foreign && !diagnostics_full(check->loader->diagnostics)) { /* a pointer is dear in a large file */
         json_pointer_of(document, check->node, &pointer);
         place.text = document->text;
         place.offset += document->nodes[check->node].start + check->positions;
@@ -150,7 +150,8 @@ static void check_path(const struct check *check, struct mf_span text)
     else if ((path.root == TEMPLATE_ITEM || path.root == TEMPLATE_KEY) && !graph->tasks[check->task].for_each)
         fail_here(check, text, NULL, "`%.*s`: the task has no for_each", MF_SPAN_ARGS(text));
     else if (path.root == TEMPLATE_ITEM && check->place == PLACE_ONLY && !items_are_known(graph, check->task))
-        fail_here(check, text, NULL, "`%.*s` comes from an agent's result and may not narrow a permission", MF_SPAN_ARGS(text));
+        fail_here(check, text, NULL, "`%.*s` comes from an agent's result and may not narrow a permission",
+                  MF_SPAN_ARGS(text));
     else if (path.root == TEMPLATE_PARAMS)
         check_parameter(check, text, &path);
     else if (path.root == TEMPLATE_RESULT)
@@ -173,7 +174,8 @@ static void check_text(const struct check *check)
 
 static void check_string(struct loader *loader, uint32_t task, uint32_t node, enum place place)
 {
-    if (node == JSON_NONE || json_kind(loader->document, node) != JSON_STRING || !graph_has_template(loader->graph, node))
+    if (node == JSON_NONE || json_kind(loader->document, node) != JSON_STRING ||
+        !graph_has_template(loader->graph, node))
         return;
     struct check check = {.loader = loader, .task = task, .place = place, .node = node};
     struct mf_buf room;
@@ -185,6 +187,15 @@ static void check_string(struct loader *loader, uint32_t task, uint32_t node, en
     }
     check_text(&check);
     mf_buf_free(&room);
+}
+
+/* Arguments: that the program's name holds no template is said elsewhere. */
+static void check_command(struct loader *loader, uint32_t task, uint32_t node)
+{
+    const struct json_document *document = loader->document;
+    uint32_t child = json_first(document, node);
+    while (child != JSON_NONE && (child = json_next(document, node, child)) != JSON_NONE)
+        check_string(loader, task, child, PLACE_TEXT);
 }
 
 /* Strings that are elements of an array or values of an object. */
@@ -226,7 +237,8 @@ static void check_for_each(struct loader *loader, uint32_t task, uint32_t node)
     if (json_kind(loader->document, node) != JSON_STRING)
         return;
     if (json_plain(loader->document, node, &text) != 0 || !template_is_whole(text, &path))
-        load_fail(loader, node, "expected an array, or a string that is one template such as \"{{plan.result.sites}}\"");
+        load_fail(loader, node,
+                  "expected an array, or a string that is one template such as \"{{plan.result.sites}}\"");
     else
         check_string(loader, task, node, PLACE_FOR_EACH);
 }
@@ -259,9 +271,9 @@ static void check_task(struct loader *loader, uint32_t task)
 {
     const struct graph *graph = loader->graph;
     uint32_t workspace = json_member(loader->document, graph->tasks[task].node, "workspace");
-    check_children(loader, task, graph_part(graph, task, GRAPH_PART_COMMAND), PLACE_TEXT);
+    check_command(loader, task, graph_part(graph, task, GRAPH_PART_COMMAND));
     check_children(loader, task, graph_part(graph, task, GRAPH_PART_ENV), PLACE_TEXT);
-    check_children(loader, task, graph_part(graph, task, GRAPH_PART_VERIFY_COMMAND), PLACE_TEXT);
+    check_command(loader, task, graph_part(graph, task, GRAPH_PART_VERIFY_COMMAND));
     check_children(loader, task, graph_part(graph, task, GRAPH_PART_VERIFY_ENV), PLACE_TEXT);
     check_children(loader, task, workspace, PLACE_TEXT);
     check_string(loader, task, graph_part(graph, task, GRAPH_PART_PROMPT), PLACE_TEXT);
@@ -289,16 +301,23 @@ void load_check_templates(struct loader *loader)
     }
 }
 
-int template_check_prompt(const struct graph *graph, uint32_t task, struct mf_span text, struct diagnostics *diagnostics,
-                          struct mf_error *error)
+int template_check_prompt(const struct graph *graph, uint32_t task, struct mf_span text,
+                          struct diagnostics *diagnostics, struct mf_error *error)
 {
     struct graph *borrowed;
     memcpy(&borrowed, &graph, sizeof borrowed); /* the loader only reads it here */
-    struct loader loader = {.graph = borrowed, .document = &graph->document, .diagnostics = diagnostics, .ordered = true};
+    struct loader loader = {
+        .graph = borrowed, .document = &graph->document, .diagnostics = diagnostics, .ordered = true};
     uint32_t before = diagnostics_errors(diagnostics);
     load_begin_walks(&loader);
     struct check check = {
-        .loader = &loader, .task = task, .place = PLACE_TEXT, .node = JSON_NONE, .raw = text, .positions = true, .foreign = true,
+        .loader = &loader,
+        .task = task,
+        .place = PLACE_TEXT,
+        .node = JSON_NONE,
+        .raw = text,
+        .positions = true,
+        .foreign = true,
     };
     if (!loader.no_memory)
         check_text(&check);

@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-
 /* Adds an entry that owns its name; NULL after an error. */
 static struct graph_provider *add_provider(struct loader *loader, uint32_t node, struct mf_span name)
 {
@@ -158,7 +157,8 @@ static void read_credential(struct loader *loader, uint32_t node, void *target)
     };
     if (json_kind(loader->document, node) != JSON_OBJECT)
         load_fail_at(loader, node, 0, true,
-                     "a credential never stands in a file: say where it is, {\"env\": NAME}, {\"file\": PATH} or {\"command\": [...]}");
+                     "a credential never stands in a file: say where it is, {\"env\": NAME}, {\"file\": PATH} or "
+                     "{\"command\": [...]}");
     else if (loader->document->nodes[node].children != 1)
         load_fail_at(loader, node, 0, true, "expected exactly one of `env`, `file` and `command`");
     else

@@ -30,7 +30,8 @@ static void read_for_each(struct loader *loader, uint32_t node, void *target)
 {
     enum json_kind kind = json_kind(loader->document, node);
     if (kind != JSON_ARRAY && kind != JSON_STRING)
-        load_fail(loader, node, "expected an array, or a string that is one template such as \"{{plan.result.sites}}\"");
+        load_fail(loader, node,
+                  "expected an array, or a string that is one template such as \"{{plan.result.sites}}\"");
     else if (kind == JSON_ARRAY && loader->document->nodes[node].children > loader->graph->limits.for_each_max)
         load_fail(loader, node, "%u elements are more than limits.for_each, %u", loader->document->nodes[node].children,
                   loader->graph->limits.for_each_max);
@@ -70,8 +71,9 @@ static void read_git(struct loader *loader, uint32_t node, void *target)
     char url[4096];
     if (!load_expect(loader, node, JSON_STRING) || graph_has_template(loader->graph, node))
         return;
-    const char *fault = json_copy(loader->document, node, url, sizeof url) != 0 ? "is longer than 4095 bytes"
-                                                                                  : graph_git_fault(mf_span(url), MF_SPAN("HEAD"));
+    const char *fault = json_copy(loader->document, node, url, sizeof url) != 0
+                            ? "is longer than 4095 bytes"
+                            : graph_git_fault(mf_span(url), MF_SPAN("HEAD"));
     if (fault != NULL)
         load_fail_at(loader, node, 0, true, "the place to clone from %s", fault);
 }
@@ -82,8 +84,9 @@ static void read_ref(struct loader *loader, uint32_t node, void *target)
     char ref[1024];
     if (!load_expect(loader, node, JSON_STRING) || graph_has_template(loader->graph, node))
         return;
-    const char *fault = json_copy(loader->document, node, ref, sizeof ref) != 0 ? "is longer than 1023 bytes"
-                                                                                  : graph_git_fault(MF_SPAN("x"), mf_span(ref));
+    const char *fault = json_copy(loader->document, node, ref, sizeof ref) != 0
+                            ? "is longer than 1023 bytes"
+                            : graph_git_fault(MF_SPAN("x"), mf_span(ref));
     if (fault != NULL)
         load_fail(loader, node, "the ref %s", fault);
 }
@@ -179,8 +182,11 @@ static void read_verify_timeout(struct loader *loader, uint32_t node, void *targ
 static void read_verify(struct loader *loader, uint32_t node, void *target)
 {
     static const struct load_field fields[] = {
-        {"command", read_command},         {"files", read_verify_files}, {"permissions", load_permissions},
-        {"timeout", read_verify_timeout}, {"env", load_env},
+        {"command", read_command},
+        {"files", read_verify_files},
+        {"permissions", load_permissions},
+        {"timeout", read_verify_timeout},
+        {"env", load_env},
     };
     ((struct draft *)target)->task->verify = true;
     if (LOAD_OBJECT(loader, node, fields, target) && json_member(loader->document, node, "command") == JSON_NONE)

@@ -91,9 +91,12 @@ static void read_limits(struct loader *loader, uint32_t node, void *target)
 {
     (void)target;
     static const struct load_field fields[] = {
-        {"running", read_running},           {"accounts", read_accounts},
-        {"run_timeout", read_run_timeout},   {"outputs_bytes", read_outputs_bytes},
-        {"outputs_files", read_outputs_files}, {"files_bytes", read_files_bytes},
+        {"running", read_running},
+        {"accounts", read_accounts},
+        {"run_timeout", read_run_timeout},
+        {"outputs_bytes", read_outputs_bytes},
+        {"outputs_files", read_outputs_files},
+        {"files_bytes", read_files_bytes},
         {"for_each", read_for_each_max},
     };
     LOAD_OBJECT(loader, node, fields, &loader->graph->limits);
@@ -270,25 +273,14 @@ static void read_tasks(struct loader *loader, uint32_t node, void *target)
         loader->tasks = node;
 }
 
-
 void load_top(struct loader *loader)
 {
     static const struct load_field fields[] = {
-        {"mayfly", read_version},
-        {"name", read_graph_name},
-        {"description", load_description},
-        {"labels", read_graph_labels},
-        {"$schema", load_ignore},
-        {"params", read_parameters},
-        {"limits", read_limits},
-        {"defaults", read_defaults},
-        {"provider", read_default_provider},
-        {"providers", load_providers},
-        {"tasks", read_tasks},
-        {"services", load_not_available},
-        {"egress", load_not_available},
-        {"uses", load_not_available},
-        {"sandbox", load_not_available},
+        {"mayfly", read_version},       {"name", read_graph_name},    {"description", load_description},
+        {"labels", read_graph_labels},  {"$schema", load_ignore},     {"params", read_parameters},
+        {"limits", read_limits},        {"defaults", read_defaults},  {"provider", read_default_provider},
+        {"providers", load_providers},  {"tasks", read_tasks},        {"services", load_not_available},
+        {"egress", load_not_available}, {"uses", load_not_available}, {"sandbox", load_not_available},
     };
     if (!LOAD_OBJECT(loader, 0, fields, NULL))
         return;

@@ -126,8 +126,8 @@ bool json_same_text(const struct json_document *document, uint32_t left, uint32_
 }
 
 /*
- * A text is hashed in blocks, each seeded by the one before: an escaped text gives the same hash as its plain spelling and
- * needs no more than one block of memory.
+ * A text is hashed in blocks, each seeded by the one before: an escaped text gives the same hash as its plain spelling
+ * and needs no more than one block of memory.
  */
 #define HASH_BLOCK_BYTES 256
 
@@ -222,7 +222,8 @@ int json_int(const struct json_document *document, uint32_t node, int64_t *out)
     return mf_parse_i64(mf_span_is(raw, "-0") ? MF_SPAN("0") : raw, out);
 }
 
-/* The decimal point of strtod depends on the locale, so the C locale is asked for by name: glibc hands out a constant. */
+/* The decimal point of strtod depends on the locale, so the C locale is asked for by name: glibc hands out a constant.
+ */
 static int number_of_text(const char *text, double *out)
 {
     locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);

@@ -20,7 +20,8 @@ static bool same_key(const struct json_document *document, uint32_t left, uint32
     if (nodes[left].escaped || nodes[right].escaped)
         return json_same_text(document, left, right);
     return nodes[left].length == nodes[right].length &&
-           memcmp(document->text.data + nodes[left].start, document->text.data + nodes[right].start, nodes[left].length) == 0;
+           memcmp(document->text.data + nodes[left].start, document->text.data + nodes[right].start,
+                  nodes[left].length) == 0;
 }
 
 static uint32_t find_in_small(const struct json_document *document, uint32_t object)

@@ -38,7 +38,8 @@ struct scanner {
 /* What may come next. */
 enum expected { A_VALUE, A_VALUE_OR_END, A_KEY, A_KEY_OR_END, A_COMMA_OR_END };
 
-static int fail_at(struct scanner *scanner, const char *at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int fail_at(struct scanner *scanner, const char *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static int fail_at(struct scanner *scanner, const char *at, const char *format, ...)
 {
@@ -187,9 +188,11 @@ static const char *skip_plain(const char *at, const char *end)
         uint64_t word;
         memcpy(&word, at, sizeof word);
         word = le64toh(word);
-        /* the top bit of a byte is set for: below 0x20, quote, backslash, not ASCII; a borrow only spoils bytes above a hit */
+        /* the top bit of a byte is set for: below 0x20, quote, backslash, not ASCII; a borrow only spoils bytes above a
+         * hit */
         uint64_t hits = ((word - EVERY_BYTE(0x20)) | ((word ^ EVERY_BYTE('"')) - EVERY_BYTE(1)) |
-                         ((word ^ EVERY_BYTE('\\')) - EVERY_BYTE(1)) | word) & EVERY_BYTE(0x80);
+                         ((word ^ EVERY_BYTE('\\')) - EVERY_BYTE(1)) | word) &
+                        EVERY_BYTE(0x80);
         if (hits != 0)
             return at + __builtin_ctzll(hits) / 8;
         at += 8;

@@ -9,8 +9,8 @@
 
 /* Code points above ASCII that reorder, hide or break a line: first and last of each range. */
 static const uint32_t unsafe_ranges[][2] = {
-    {0x80, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x180e, 0x180e},     {0x200b, 0x200f},
-    {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb},     {0xe0000, 0xe007f},
+    {0x80, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x180e, 0x180e}, {0x200b, 0x200f},
+    {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f},
 };
 
 static bool is_unsafe(uint32_t code_point)
@@ -25,7 +25,8 @@ static bool is_unsafe(uint32_t code_point)
 static void append_hex(struct mf_buf *out, uint32_t unit)
 {
     static const char digits[] = "0123456789abcdef";
-    char escape[6] = {'\\', 'u', digits[unit >> 12 & 15], digits[unit >> 8 & 15], digits[unit >> 4 & 15], digits[unit & 15]};
+    char escape[6] = {
+        '\\', 'u', digits[unit >> 12 & 15], digits[unit >> 8 & 15], digits[unit >> 4 & 15], digits[unit & 15]};
     mf_buf_append(out, escape, sizeof escape);
 }
 

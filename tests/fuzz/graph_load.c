@@ -40,7 +40,10 @@ static void use_task(const struct graph *graph, uint32_t task, struct template_v
 static void use_graph(const struct graph *graph)
 {
     struct template_values values = {
-        .item_json = MF_SPAN("{\"name\":\"x\"}"), .key = MF_SPAN("x"), .run_id = MF_SPAN("r"), .task_name = MF_SPAN("t/x"),
+        .item_json = MF_SPAN("{\"name\":\"x\"}"),
+        .key = MF_SPAN("x"),
+        .run_id = MF_SPAN("r"),
+        .task_name = MF_SPAN("t/x"),
         .result = result_of,
     };
     for (uint32_t i = 0; i < graph_task_count(graph); i++) {

@@ -37,10 +37,27 @@ static void test_spans(void **state)
 static void test_utf8(void **state)
 {
     (void)state;
-    static const char *const good[] = {"", "plain ascii that is longer than a word", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
-                                       "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
-    static const char *const bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-                                      "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe2\x82", "12345678\xff", "\xf0\x9f\x98"};
+    static const char *const good[] = {"",
+                                       "plain ascii that is longer than a word",
+                                       "\xc2\x80",
+                                       "\xdf\xbf",
+                                       "\xe0\xa0\x80",
+                                       "\xed\x9f\xbf",
+                                       "\xee\x80\x80",
+                                       "\xf0\x90\x80\x80",
+                                       "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\x80",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xc2",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xe2\x82",
+                                      "12345678\xff",
+                                      "\xf0\x9f\x98"};
     for (size_t i = 0; i < COUNT(good); i++)
         assert_true(mf_utf8_valid(good[i], strlen(good[i])));
     for (size_t i = 0; i < COUNT(bad); i++)
@@ -82,10 +99,23 @@ static void test_durations(void **state)
     static const struct {
         const char *text;
         int64_t ms;
-    } good[] = {{"250ms", 250},    {"30s", 30000}, {"5m", 300000},        {"2h", 7200000},       {"1d", 86400000},
-                {"1h30m", 5400000}, {"7", 7000},    {"0", 0},              {"1d2h3m4s5ms", 93784005}, {"1s1ms", 1001}};
-    static const char *const bad[] = {"", "s", "-1s", "1", "5x", "1.5s", "30m1h", "1s1s", "1h30", "99999999999999999999s",
-                                      "9223372036854775807s", " 1s", "1s ", "1 s", "1M"};
+    } good[] = {{"250ms", 250},     {"30s", 30000}, {"5m", 300000}, {"2h", 7200000},           {"1d", 86400000},
+                {"1h30m", 5400000}, {"7", 7000},    {"0", 0},       {"1d2h3m4s5ms", 93784005}, {"1s1ms", 1001}};
+    static const char *const bad[] = {"",
+                                      "s",
+                                      "-1s",
+                                      "1",
+                                      "5x",
+                                      "1.5s",
+                                      "30m1h",
+                                      "1s1s",
+                                      "1h30",
+                                      "99999999999999999999s",
+                                      "9223372036854775807s",
+                                      " 1s",
+                                      "1s ",
+                                      "1 s",
+                                      "1M"};
     int64_t ms;
     for (size_t i = 0; i < COUNT(good); i++) {
         assert_int_equal(mf_parse_duration_ms(mf_span(good[i].text), &ms), 0);
@@ -96,8 +126,16 @@ static void test_durations(void **state)
     static const struct {
         int64_t ms;
         const char *text;
-    } shown[] = {{0, "0ms"},          {850, "850ms"},       {4200, "4.2s"},  {59999, "59.9s"},     {200000, "3m20s"},
-                 {3900000, "1h05m"}, {90000000, "1d01h"}, {-1500, "-1.5s"}, {INT64_MAX, "9999999d00h"}, {INT64_MIN, "-9999999d00h"}};
+    } shown[] = {{0, "0ms"},
+                 {850, "850ms"},
+                 {4200, "4.2s"},
+                 {59999, "59.9s"},
+                 {200000, "3m20s"},
+                 {3900000, "1h05m"},
+                 {90000000, "1d01h"},
+                 {-1500, "-1.5s"},
+                 {INT64_MAX, "9999999d00h"},
+                 {INT64_MIN, "-9999999d00h"}};
     for (size_t i = 0; i < COUNT(shown); i++) {
         char out[16];
         assert_string_equal(mf_format_duration(shown[i].ms, out), shown[i].text);
@@ -111,8 +149,10 @@ static void test_bytes(void **state)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } good[] = {{"0", 0}, {"512", 512}, {"512B", 512}, {"64K", 65536}, {"64KB", 65536}, {"2M", 2 << 20}, {"1GiB", 1 << 30}, {"1T", UINT64_C(1) << 40}};
-    static const char *const bad[] = {"", "K", "1k", "1iB", "1.5K", "1KiBx", "-1", "01K", "18446744073709551615K", "1 K"};
+    } good[] = {{"0", 0},        {"512", 512},    {"512B", 512},     {"64K", 65536},
+                {"64KB", 65536}, {"2M", 2 << 20}, {"1GiB", 1 << 30}, {"1T", UINT64_C(1) << 40}};
+    static const char *const bad[] = {"",   "K", "1k", "1iB", "1.5K", "1KiBx", "-1", "01K", "18446744073709551615K",
+                                      "1 K"};
     for (size_t i = 0; i < COUNT(good); i++) {
         assert_int_equal(mf_parse_bytes(mf_span(good[i].text), &bytes), 0);
         assert_true(bytes == good[i].bytes);
@@ -140,10 +180,23 @@ static void test_dates(void **state)
         {"0000-01-01T00:00:00Z", -62167219200000, "0000-01-01T00:00:00Z"},
         {"9999-12-31T23:59:59Z", 253402300799000, "9999-12-31T23:59:59Z"},
     };
-    static const char *const bad[] = {"", "2026-11-23", "2026-11-23T19:00:00", "2026-11-23 19:00:00Z", "2026-13-01T00:00:00Z",
-                                      "2026-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2026-04-31T00:00:00Z", "2026-01-01T24:00:00Z",
-                                      "2026-01-01T00:60:00Z", "2026-01-01T00:00:61Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+2:00",
-                                      "2026-01-01T00:00:00+24:00", "2026-01-01T00:00:00Zx", "26-01-01T00:00:00Z", "2026-00-01T00:00:00Z"};
+    static const char *const bad[] = {"",
+                                      "2026-11-23",
+                                      "2026-11-23T19:00:00",
+                                      "2026-11-23 19:00:00Z",
+                                      "2026-13-01T00:00:00Z",
+                                      "2026-02-29T00:00:00Z",
+                                      "1900-02-29T00:00:00Z",
+                                      "2026-04-31T00:00:00Z",
+                                      "2026-01-01T24:00:00Z",
+                                      "2026-01-01T00:60:00Z",
+                                      "2026-01-01T00:00:61Z",
+                                      "2026-01-01T00:00:00.Z",
+                                      "2026-01-01T00:00:00+2:00",
+                                      "2026-01-01T00:00:00+24:00",
+                                      "2026-01-01T00:00:00Zx",
+                                      "26-01-01T00:00:00Z",
+                                      "2026-00-01T00:00:00Z"};
     for (size_t i = 0; i < COUNT(good); i++) {
         char out[32];
         assert_int_equal(mf_parse_rfc3339_ms(mf_span(good[i].text), &ms), 0);
@@ -192,9 +245,14 @@ static void test_base64(void **state)
     (void)state;
     static const struct {
         const char *plain, *encoded, *url;
-    } cases[] = {{"", "", ""},           {"f", "Zg==", "Zg"},         {"fo", "Zm8=", "Zm8"},
-                 {"foo", "Zm9v", "Zm9v"}, {"foob", "Zm9vYg==", "Zm9vYg"}, {"\xfb\xff\xbf", "+/+/", "-_-_"}};
-    static const char *const bad[] = {"Z", "Zg=", "Zg===", "Z===", "=", "Zh==", "Zm9=", "Zm 9v", "Zm9v\n", "Zm9v====", "Zm9*"};
+    } cases[] = {{"", "", ""},
+                 {"f", "Zg==", "Zg"},
+                 {"fo", "Zm8=", "Zm8"},
+                 {"foo", "Zm9v", "Zm9v"},
+                 {"foob", "Zm9vYg==", "Zm9vYg"},
+                 {"\xfb\xff\xbf", "+/+/", "-_-_"}};
+    static const char *const bad[] = {
+        "Z", "Zg=", "Zg===", "Z===", "=", "Zh==", "Zm9=", "Zm 9v", "Zm9v\n", "Zm9v====", "Zm9*"};
     char out[16];
     uint8_t back[16];
     size_t bytes;
@@ -241,9 +299,15 @@ static void test_near(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spans),     cmocka_unit_test(test_utf8),  cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_durations), cmocka_unit_test(test_bytes), cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_dates_round_trip), cmocka_unit_test(test_hex), cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_spans),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_dates_round_trip),
+        cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_base64),
         cmocka_unit_test(test_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

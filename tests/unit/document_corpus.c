@@ -1,4 +1,5 @@
-/* document_corpus.c - every file of tests/data/graphs: the good ones load, the bad ones fail where and as their list says */
+/* document_corpus.c - every file of tests/data/graphs: the good ones load, the bad ones fail where and as their list
+ * says */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

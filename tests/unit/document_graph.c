@@ -22,19 +22,27 @@ static const char fleet[] =
     "      \"command\": [\"./judge\", \"{{deploy.result}}\", \"{{deploy.result.0.url}}\", \"{{plan.result.n}}!\"],\n"
     "      \"account\": { \"from\": \"owner.two\" } },\n"
     "    \"deploy\": { \"needs\": [\"plan\"], \"for_each\": \"{{plan.result.sites}}\", \"key\": \"{{item.name}}\",\n"
-    "      \"command\": [\"./deploy\", \"{{item.name}}\", \"{{key}}\", \"{{run.id}}\", \"{{task.name}}\", \"{{{{x}}\"],\n"
+    "      \"command\": [\"./deploy\", \"{{item.name}}\", \"{{key}}\", \"{{run.id}}\", \"{{task.name}}\", "
+    "\"{{{{x}}\"],\n"
     "      \"env\": { \"TICKET\": \"<{{params.ticket}}>\", \"N\": \"{{item.n}}\" }, \"files\": [\"deploy.sh\"],\n"
-    "      \"account\": { \"permissions\": [\"kv:write\", { \"name\": \"s:write\", \"only\": { \"script\": \"x-{{params.ticket}}\" } }] },\n"
-    "      \"verify\": { \"command\": [\"./check\"], \"permissions\": [\"kv:read\"], \"timeout\": \"7s\" }, \"timeout\": \"2m\" },\n"
-    "    \"plan\": { \"command\": [\"./plan\"], \"setup\": { \"command\": [\"make\"], \"timeout\": \"3s\" }, \"prompt\": \"do {{params.count}}\" },\n"
-    "    \"owner\": { \"command\": [\"true\"], \"accounts\": { \"one\": { \"provider\": \"other\" }, \"two\": { \"env\": true, \"keep\": \"on_success\" } } },\n"
-    "    \"clone\": { \"command\": [\"true\"], \"workspace\": { \"git\": \"https://example.org/{{params.ticket}}\", \"ref\": \"v{{params.count}}\" },\n"
-    "      \"allow_failure\": true, \"sandbox\": false, \"retry\": { \"on\": [\"timeout\"], \"workspace\": \"continue\" }, \"on_violation\": \"stop\" },\n"
-    "    \"local\": { \"for_each\": \"{{params.sites}}\", \"command\": [\"true\"], \"workspace\": { \"copy\": \"{{item}}\" }, \"prompt\": { \"file\": \"p.md\" } }\n"
+    "      \"account\": { \"permissions\": [\"kv:write\", { \"name\": \"s:write\", \"only\": { \"script\": "
+    "\"x-{{params.ticket}}\" } }] },\n"
+    "      \"verify\": { \"command\": [\"./check\"], \"permissions\": [\"kv:read\"], \"timeout\": \"7s\" }, "
+    "\"timeout\": \"2m\" },\n"
+    "    \"plan\": { \"command\": [\"./plan\"], \"setup\": { \"command\": [\"make\"], \"timeout\": \"3s\" }, "
+    "\"prompt\": \"do {{params.count}}\" },\n"
+    "    \"owner\": { \"command\": [\"true\"], \"accounts\": { \"one\": { \"provider\": \"other\" }, \"two\": { "
+    "\"env\": true, \"keep\": \"on_success\" } } },\n"
+    "    \"clone\": { \"command\": [\"true\"], \"workspace\": { \"git\": \"https://example.org/{{params.ticket}}\", "
+    "\"ref\": \"v{{params.count}}\" },\n"
+    "      \"allow_failure\": true, \"sandbox\": false, \"retry\": { \"on\": [\"timeout\"], \"workspace\": "
+    "\"continue\" }, \"on_violation\": \"stop\" },\n"
+    "    \"local\": { \"for_each\": \"{{params.sites}}\", \"command\": [\"true\"], \"workspace\": { \"copy\": "
+    "\"{{item}}\" }, \"prompt\": { \"file\": \"p.md\" } }\n"
     "  } }\n";
 
-static int load_with(struct graph **graph, const char *text, const struct graph_options *options, struct mf_buf *printed,
-                     struct mf_error *error)
+static int load_with(struct graph **graph, const char *text, const struct graph_options *options,
+                     struct mf_buf *printed, struct mf_error *error)
 {
     struct mf_buf buf;
     struct diagnostics *diagnostics = NULL;
@@ -171,7 +179,8 @@ static int result_of(void *context, uint32_t task, struct mf_buf *out, struct mf
     const struct graph *graph = context;
     struct mf_span name = graph_tasks(graph)[task].name;
     if (mf_span_is(name, "plan"))
-        return mf_buf_text(out, "{\"n\": 1.50, \"sites\": [{\"name\":\"web\",\"n\":\"\\u0031\"},{\"name\":\"api\",\"n\":2}]}");
+        return mf_buf_text(
+            out, "{\"n\": 1.50, \"sites\": [{\"name\":\"web\",\"n\":\"\\u0031\"},{\"name\":\"api\",\"n\":2}]}");
     if (mf_span_is(name, "deploy"))
         return mf_buf_text(out, "[{\"url\":\"https://{{params.ticket}}\"}, null]");
     return mf_fail(error, MF_NOT_FOUND, "task `%.*s` has no result", MF_SPAN_ARGS(name));
@@ -202,7 +211,8 @@ static void test_commands(void **state)
     mf_buf_init(&out, 4096);
     uint32_t judge = graph_part(graph, find(graph, "judge"), GRAPH_PART_COMMAND);
     assert_int_equal(template_expand_command(graph, judge, &values, &out, &count, &error), 0);
-    check_lines(&out, 4, "./judge\n[{\"url\":\"https://{{params.ticket}}\"}, null]\nhttps://{{params.ticket}}\n1.50!\n");
+    check_lines(&out, 4,
+                "./judge\n[{\"url\":\"https://{{params.ticket}}\"}, null]\nhttps://{{params.ticket}}\n1.50!\n");
     values.item_json = MF_SPAN("{\"name\":\"web\",\"n\":\"\\u0031\"}");
     values.key = MF_SPAN("web");
     values.run_id = MF_SPAN("k3v9x0q2m1ab");
@@ -221,7 +231,8 @@ static void test_commands(void **state)
     graph_destroy(graph);
 }
 
-static void check_expansion(const struct graph *graph, const char *text, size_t bytes_max, enum mf_code code, const char *wanted)
+static void check_expansion(const struct graph *graph, const char *text, size_t bytes_max, enum mf_code code,
+                            const char *wanted)
 {
     struct mf_buf out;
     struct mf_error error = {0};
@@ -383,7 +394,8 @@ static void test_prompt_file(void **state)
     struct mf_error error;
     assert_int_equal(diagnostics_create(&diagnostics, "p.md", 10, &error), 0);
     uint32_t local = find(graph, "local");
-    assert_int_equal(template_check_prompt(graph, local, MF_SPAN("do\n{{item}} of {{params.ticket}}"), diagnostics, &error), 0);
+    assert_int_equal(
+        template_check_prompt(graph, local, MF_SPAN("do\n{{item}} of {{params.ticket}}"), diagnostics, &error), 0);
     assert_int_equal(template_check_prompt(graph, local, MF_SPAN("do\n  {{plan.result}}"), diagnostics, &error), -1);
     assert_string_equal(error.text, "p.md:2:5: task `plan` need not have run: add it to `needs`");
     diagnostics_destroy(diagnostics);
@@ -488,20 +500,13 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tasks),
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_commands),
-        cmocka_unit_test(test_expansion),
-        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_workspaces),
-        cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_provider_option),
-        cmocka_unit_test(test_prompt_file),
-        cmocka_unit_test(test_many_errors),
-        cmocka_unit_test(test_long_chains),
-        cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_tasks),       cmocka_unit_test(test_order),
+        cmocka_unit_test(test_slots),       cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_commands),    cmocka_unit_test(test_expansion),
+        cmocka_unit_test(test_lists),       cmocka_unit_test(test_workspaces),
+        cmocka_unit_test(test_settings),    cmocka_unit_test(test_provider_option),
+        cmocka_unit_test(test_prompt_file), cmocka_unit_test(test_many_errors),
+        cmocka_unit_test(test_long_chains), cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

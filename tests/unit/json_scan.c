@@ -15,7 +15,10 @@
 #include <string.h>
 
 /* A text that may hold NUL: the length comes from the literal. */
-#define TEXT(literal) {literal, sizeof(literal) - 1}
+#define TEXT(literal)                                                                                                  \
+    {                                                                                                                  \
+        literal, sizeof(literal) - 1                                                                                   \
+    }
 
 static const struct mf_span accepted[] = {
     TEXT("null"),
@@ -372,8 +375,10 @@ static void test_limits(void **state)
 static void test_comments(void **state)
 {
     (void)state;
-    static const char *const good[] = {"// a\n1", "/* a */1", "1// a", "1/**/", "{/* a */\"a\"// b\n:/***/1/* c\nd */,\"b\":2}", "//\r\n1"};
-    static const char *const bad[] = {"/* a 1", "/", "/ a\n1", "// a", "/*/1", "/* /* */ */1", "1 /", "// \xff\n1", "\"a/*\"*/"};
+    static const char *const good[] = {
+        "// a\n1", "/* a */1", "1// a", "1/**/", "{/* a */\"a\"// b\n:/***/1/* c\nd */,\"b\":2}", "//\r\n1"};
+    static const char *const bad[] = {"/* a 1",       "/",   "/ a\n1",     "// a",     "/*/1",
+                                      "/* /* */ */1", "1 /", "// \xff\n1", "\"a/*\"*/"};
     struct json_limits limits = json_limits_default;
     struct json_document document;
     limits.comments = true;

@@ -162,7 +162,7 @@ static void test_full_buffer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values), cmocka_unit_test(test_escapes),     cmocka_unit_test(test_shown),
+        cmocka_unit_test(test_values),  cmocka_unit_test(test_escapes),     cmocka_unit_test(test_shown),
         cmocka_unit_test(test_numbers), cmocka_unit_test(test_full_buffer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
