@@ -185,7 +185,7 @@ struct recipe_operation {
     uint32_t rows;                 /* a LIST slot, or RECIPE_NONE: the whole answer is one account */
     struct recipe_template *ids;   /* one for each of recipe->ids; count 0: not given */
     struct recipe_template *secrets;
-    struct recipe_template tag;
+    struct recipe_template tag, created;
 };
 
 struct recipe_name { /* of a recorded id or secret */

@@ -18,15 +18,20 @@ static bool fail(struct recipe_why *why, const char *name, const char *text)
     return false;
 }
 
-static bool is_usable(struct mf_span text, bool identifier, bool opaque)
+/* An id that quotes the operator's credential back would carry it into URLs and into the journal. */
+static bool is_usable(const struct recipe_exec *exec, struct mf_span text, bool identifier, bool opaque)
 {
+    struct mf_span credential = exec->vars.credential;
     if (text.length == 0 || text.length > RECIPE_VALUE_BYTES_MAX)
+        return false;
+    if (identifier && credential.length > 0 && memmem(text.data, text.length, credential.data, credential.length) != NULL)
         return false;
     return !identifier || opaque || recipe_is_identifier(text);
 }
 
 /* A scalar that is no null. */
-static bool take_scalar(const struct json_document *document, uint32_t node, bool identifier, bool opaque, struct recipe_cell *cell)
+static bool take_scalar(const struct recipe_exec *exec, const struct json_document *document, uint32_t node, bool identifier, bool opaque,
+                        struct recipe_cell *cell)
 {
     enum json_kind kind = node == JSON_NONE ? JSON_NULL : json_kind(document, node);
     if (kind == JSON_NULL || kind == JSON_ARRAY || kind == JSON_OBJECT)
@@ -34,17 +39,15 @@ static bool take_scalar(const struct json_document *document, uint32_t node, boo
     struct mf_buf text;
     mf_buf_init_secret(&text, RECIPE_VALUE_BYTES_MAX);
     int result = kind == JSON_STRING ? json_text(document, node, &text) : mf_buf_span(&text, json_raw(document, node));
-    bool good = result == 0 && is_usable(mf_buf_view(&text), identifier, opaque) && recipe_cell_set(cell, mf_buf_view(&text), kind) == 0;
+    bool good = result == 0 && is_usable(exec, mf_buf_view(&text), identifier, opaque) && recipe_cell_set(cell, mf_buf_view(&text), kind) == 0;
     mf_buf_free(&text);
     return good;
 }
 
 /* --- lists --- */
 
-static bool row_matches(struct recipe_exec *exec, const struct recipe_slot *slot, const struct json_document *document, uint32_t row,
-                        struct mf_span wanted)
+static bool row_matches(const struct recipe_slot *slot, const struct json_document *document, uint32_t row, struct mf_span wanted)
 {
-    (void)exec;
     if (slot->where == RECIPE_TEST_NONE)
         return true;
     uint32_t node = json_pointer_from(document, row, slot->where_pointer);
@@ -71,7 +74,7 @@ static bool add_row(struct recipe_exec *exec, const struct recipe_slot *slot, ui
     for (uint32_t i = 0; i < slot->field_count; i++) {
         const struct recipe_field *field = &slot->fields[i];
         uint32_t node = json_pointer_from(document, row, field->pointer);
-        if (!take_scalar(document, node, field->identifier, field->opaque, &rows->cells[first + i]))
+        if (!take_scalar(exec, document, node, field->identifier, field->opaque, &rows->cells[first + i]))
             return false;
     }
     return true;
@@ -88,7 +91,7 @@ static bool take_list(struct recipe_exec *exec, const struct recipe_slot *slot, 
     mf_buf_init_secret(&wanted, RECIPE_VALUE_BYTES_MAX);
     bool good = slot->where == RECIPE_TEST_NONE || recipe_expand(&exec->values, &slot->where_value, RECIPE_IN_TEXT, &wanted, why) == 0;
     for (uint32_t row = json_first(&answer->document, array); good && row != JSON_NONE; row = json_next(&answer->document, array, row)) {
-        if (!row_matches(exec, slot, &answer->document, row, mf_buf_view(&wanted)))
+        if (!row_matches(slot, &answer->document, row, mf_buf_view(&wanted)))
             continue;
         if (taken++ >= slot->rows_max || rows->count >= RECIPE_ROWS_MAX) {
             rows->cut = true; /* the rest is for the next time */
@@ -108,10 +111,10 @@ static bool take_value(struct recipe_exec *exec, const struct recipe_slot *slot,
     struct recipe_cell *cell = &exec->values.slots[index];
     if (slot->kind == RECIPE_SLOT_POINTER) {
         uint32_t node = answer->parsed ? json_pointer(&answer->document, slot->pointer) : JSON_NONE;
-        return take_scalar(&answer->document, node, slot->identifier, slot->opaque, cell);
+        return take_scalar(exec, &answer->document, node, slot->identifier, slot->opaque, cell);
     }
     struct mf_span value = recipe_reply_header(answer->reply, slot->header, 0);
-    return is_usable(value, slot->identifier, slot->opaque) && recipe_cell_set(cell, value, JSON_STRING) == 0;
+    return is_usable(exec, value, slot->identifier, slot->opaque) && recipe_cell_set(cell, value, JSON_STRING) == 0;
 }
 
 bool recipe_extract(struct recipe_exec *exec, const struct recipe_step *step, const struct recipe_answer *answer, struct recipe_why *why)

@@ -135,6 +135,19 @@ static void write_found_ids(struct recipe_exec *exec)
     json_close_object(&writer);
 }
 
+/* In the past by our clock, whatever the provider's says; 0 when it says nothing that can be read. */
+static int64_t settle_created(const struct recipe_exec *exec, const struct recipe_template *template)
+{
+    struct recipe_why why;
+    struct mf_buf text;
+    int64_t at_ms = 0;
+    mf_buf_init(&text, 64);
+    if (template->count > 0 && recipe_expand(&exec->values, template, RECIPE_IN_TEXT, &text, &why) == 0)
+        at_ms = parse_time_ms(mf_buf_view(&text));
+    mf_buf_free(&text);
+    return at_ms != 0 && (exec->offset_ms > CLOCKS_AGREE_MS || exec->offset_ms < -CLOCKS_AGREE_MS) ? at_ms - exec->offset_ms : at_ms;
+}
+
 static bool add_found(struct recipe_exec *exec)
 {
     uint32_t count = exec->result.found_count;
@@ -149,6 +162,7 @@ static bool add_found(struct recipe_exec *exec)
     if (exec->operation->tag.count > 0)
         recipe_expand(&exec->values, &exec->operation->tag, RECIPE_IN_TEXT, &exec->found, &why);
     found->tag_length = exec->found.length - found->tag_at;
+    found->created_ms = settle_created(exec, &exec->operation->created);
     if (exec->found.failed)
         return false;
     exec->result.found_count++;
@@ -217,4 +231,9 @@ bool recipe_found(const struct recipe_exec *exec, uint32_t index, struct mf_span
     *ids_json = (struct mf_span){exec->found.data + found->ids_at, found->ids_length};
     *tag = (struct mf_span){exec->found.data + found->tag_at, found->tag_length};
     return true;
+}
+
+int64_t recipe_found_created_ms(const struct recipe_exec *exec, uint32_t index)
+{
+    return index < exec->result.found_count ? exec->founds[index].created_ms : 0;
 }

@@ -145,8 +145,8 @@ static void load_create_result(struct recipe_loader *loader, struct recipe_opera
 
 static void load_found_result(struct recipe_loader *loader, struct recipe_operation *operation, uint32_t node)
 {
-    static const char *const keys[] = {"for_each", "ids", "tag"};
-    size_t count = operation->op == RECIPE_CHECK ? 1 : operation->op == RECIPE_FIND ? 2 : 3;
+    static const char *const keys[] = {"for_each", "ids", "tag", "created"};
+    size_t count = operation->op == RECIPE_CHECK ? 1 : operation->op == RECIPE_FIND ? 2 : 4;
     if (!recipe_keys(loader, node, keys, count))
         return;
     uint32_t rows = json_member(loader->document, node, "for_each");
@@ -157,6 +157,9 @@ static void load_found_result(struct recipe_loader *loader, struct recipe_operat
     uint32_t tag = operation->op == RECIPE_LIST ? recipe_required(loader, node, "tag") : JSON_NONE;
     if (tag != JSON_NONE)
         recipe_template_load(loader, &place, tag, &operation->tag);
+    uint32_t created = operation->op == RECIPE_LIST ? json_member(loader->document, node, "created") : JSON_NONE;
+    if (created != JSON_NONE)
+        loader->recipe->info.lists_created = recipe_template_load(loader, &place, created, &operation->created);
 }
 
 static void load_result(struct recipe_loader *loader, struct recipe_operation *operation)

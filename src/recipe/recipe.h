@@ -70,6 +70,7 @@ struct recipe_info { /* views into the recipe */
     int64_t consistency_ms;
     bool has[RECIPE_OP_COUNT];
     bool delete_ends_expiring; /* delete.ends = "expiring" */
+    bool lists_created;        /* `list` says when each account was made */
     bool has_claim;
     bool has_proof_of_work;
     bool scoped_tokens;        /* the provider enforces the permissions; else `not enforced` is printed */
@@ -183,6 +184,8 @@ const char *recipe_op_name(enum recipe_op op);
 const char *recipe_base_url_problem(struct mf_span url);
 /* FIND and LIST after DONE: ids of the i-th account (JSON object), its tag (LIST) or empty. */
 bool recipe_found(const struct recipe_exec *exec, uint32_t index, struct mf_span *ids_json, struct mf_span *tag);
+/* LIST: when the i-th account was made, epoch ms of our clock; 0 when the list does not say it. */
+int64_t recipe_found_created_ms(const struct recipe_exec *exec, uint32_t index);
 void recipe_exec_destroy(struct recipe_exec *exec); /* wipes */
 
 /*

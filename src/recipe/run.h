@@ -68,6 +68,7 @@ struct recipe_exec {
     struct recipe_value headers[RECIPE_HEADERS_MAX + 2];
     struct recipe_found {
         size_t ids_at, ids_length, tag_at, tag_length;
+        int64_t created_ms;
     } *founds; /* owned */
     size_t found_capacity;
     struct recipe_result result;

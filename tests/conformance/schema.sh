@@ -1,7 +1,7 @@
 #!/bin/sh
-# schema.sh SOURCE_DIR BUILD_DIR - the schema of task graphs agrees with the loader on tests/data/graphs: it takes every good
-# file and refuses every bad one but those in bad/beyond-schema.txt, where more than a schema is needed. Needs node and npm;
-# exits 77 (skipped) where ajv cannot be had.
+# schema.sh SOURCE_DIR BUILD_DIR - the schemas of task graphs and recipes agree with their loaders on tests/data/{graphs,recipes}:
+# each takes every good file and refuses every bad one but those in bad/beyond-schema.txt, where more than a schema is needed.
+# Needs node and npm; exits 77 (skipped) where ajv cannot be had.
 set -eu
 source=${1:?usage: schema.sh SOURCE_DIR BUILD_DIR}
 build=${2:?usage: schema.sh SOURCE_DIR BUILD_DIR}

@@ -371,6 +371,7 @@ static void test_certainty_of_effects(void **state)
         {200, "{\"result\":{\"id\":\"a%2fb\"}}", RECIPE_VERDICT_UNKNOWN, NULL},
         {200, "{\"result\":{\"id\":\"a\\nb\"}}", RECIPE_VERDICT_UNKNOWN, NULL},
         {200, "{\"result\":{\"id\":null}}", RECIPE_VERDICT_UNKNOWN, NULL},
+        {200, "{\"result\":{\"id\":\"x-operator-secret\"}}", RECIPE_VERDICT_UNKNOWN, NULL},
         {200, "{\"result\":{\"id\":[\"a\"]}}", RECIPE_VERDICT_UNKNOWN, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
