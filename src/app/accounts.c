@@ -105,7 +105,11 @@ static void take_created(struct account_job *owner, const struct recipe_result *
     remember(owner->app, owner->account, result->ids_json, result->secrets_json, payload);
     keep(&entry->claim, result->claim_url);
     keep(&payload->claim, result->claim_url);
-    input->expires_ms = result->expires_ms > 0 ? to_core_ms(result->expires_ms) : 0;
+    /* What a create answers is the end of the credential. Where accounts have no end of life of their own, the account outlives it:
+     * taking it for the account's end would call a leak `expiring`. */
+    const struct recipe_info *info = recipe_info(owner->app->providers[owner->provider].recipe);
+    bool ends = info->lifetime_ms > 0 || info->kind == RECIPE_KIND_CREDENTIAL;
+    input->expires_ms = ends && result->expires_ms > 0 ? to_core_ms(result->expires_ms) : 0;
 }
 
 static void on_done(void *context, struct provision_job *job, const struct recipe_result *result)

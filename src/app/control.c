@@ -176,7 +176,7 @@ int app_control_open(struct app *app, struct mf_error *error)
     control->app = app;
     control->fd = -1;
     for (int i = 0; i < CLIENTS_MAX; i++)
-        control->clients[i].fd = -1;
+        control->clients[i] = (struct control_client){.control = control, .fd = -1};
     app->control = control;
     struct sockaddr_un address;
     if (control_path(app->run_id, control->path, sizeof control->path, error) != 0 || address_of(control->path, &address) != 0)

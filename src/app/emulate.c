@@ -1,7 +1,7 @@
 /*
  * emulate.c - an emulator of the run's own, for a provider that is served locally and has no address from outside
  *
- * Its data lives in runs/ID/emulator/, so that a later teardown or rerun starts it again on the same accounts. It is started
+ * Its data lives in runs/ID/.emulator/, so that a later teardown or rerun starts it again on the same accounts. It is started
  * before the loop runs; its first two lines (address, admin token) come over a pipe that only we hold, so the token is never in an
  * argv, an environment or a file. It runs in a session of its own and ends with the run: by SIGTERM, or with its parent.
  */
@@ -96,13 +96,13 @@ int app_emulator_start(struct app *app, struct mf_error *error)
     if (app->emulator.pid != 0)
         return 0;
     mf_buf_init_secret(&app->emulator.token, 512);
-    char *data = state_run_path(app->state, app->run_id, "emulator");
-    char *ledger = state_run_path(app->state, app->run_id, "emulator/ledger.jsonl");
+    char *data = state_run_path(app->state, app->run_id, ".emulator");
+    char *ledger = state_run_path(app->state, app->run_id, ".emulator/ledger.jsonl");
     int ends[2];
     int result = -1;
     if (data == NULL || ledger == NULL) {
         mf_fail(error, MF_MEMORY, "emulator: no memory");
-    } else if (mkdirat(app->run_dir_fd, "emulator", 0700) != 0 && errno != EEXIST) {
+    } else if (mkdirat(app->run_dir_fd, ".emulator", 0700) != 0 && errno != EEXIST) {
         mf_fail_os(error, errno, "emulator: make directory `%s`", data);
     } else if (pipe2(ends, O_CLOEXEC) != 0) {
         mf_fail_os(error, errno, "emulator: make a pipe");

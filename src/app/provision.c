@@ -149,6 +149,11 @@ bool provision_found(const struct provision_job *job, uint32_t index, struct mf_
     return recipe_found(job->exec, index, ids_json, tag);
 }
 
+int64_t provision_found_created_ms(const struct provision_job *job, uint32_t index)
+{
+    return recipe_found_created_ms(job->exec, index);
+}
+
 /* --- the whole --- */
 
 static void wake(void *context)

@@ -71,6 +71,7 @@ int provision_start(struct provision *provision, const struct provision_spec *sp
 void provision_continue(struct provision_job *job);
 void provision_cancel(struct provision_job *job); /* done still comes, as recipe_result says what is certain */
 bool provision_found(const struct provision_job *job, uint32_t index, struct mf_span *ids_json, struct mf_span *tag);
+int64_t provision_found_created_ms(const struct provision_job *job, uint32_t index); /* LIST; 0: not said */
 void provision_counters(const struct provision *provision, struct provision_counters *out);
 /* From the loop's wake handler: delivers finished proofs. */
 void provision_collect(struct provision *provision);

@@ -119,6 +119,21 @@ static bool journal_ready(struct app *app)
     return true;
 }
 
+/* A failed attempt may leave collected files, never a result. */
+static int store_result(struct app *app, uint32_t node, bool succeeded, struct mf_error *error)
+{
+    struct app_node *entry = app_node_at(app, node);
+    char hex[65] = "", outputs[512] = "";
+    entry->has_result = entry->has_result && succeeded;
+    if (!entry->has_result && !entry->has_outputs)
+        return 0;
+    if (entry->has_result)
+        mf_hex(entry->sha256, sizeof entry->sha256, hex);
+    if (entry->has_outputs)
+        snprintf(outputs, sizeof outputs, "%s/%u/outputs", app_node_path(app, node), entry->result_attempt);
+    return journal_put_result(app->journal, node, entry->result_attempt, mf_span(hex), mf_span(outputs), error);
+}
+
 /* What a record does to the tables beside the journal, in the same transaction. */
 static int store_side_effects(struct app *app, const struct core_record *record, const struct app_payload *payload, struct mf_error *error)
 {
@@ -130,19 +145,11 @@ static int store_side_effects(struct app *app, const struct core_record *record,
         return journal_drop_secrets(app->journal, record->account, NULL, error);
     case CORE_ACCOUNT_CLAIMABLE:
         return journal_drop_secrets(app->journal, record->account, "secrets", error);
-    case CORE_TASK_SUCCEEDED: {
-        struct core_node_view view;
-        struct app_node *node = app_node_at(app, record->node);
-        if (!core_node(app->core, record->node, &view) || !(node->has_result || node->has_outputs))
-            return 0;
-        char hex[65] = "";
-        if (node->has_result)
-            mf_hex(node->sha256, sizeof node->sha256, hex);
-        char outputs[512] = "";
-        if (node->has_outputs)
-            snprintf(outputs, sizeof outputs, "%s/%u/outputs", app_node_path(app, record->node), node->result_attempt);
-        return journal_put_result(app->journal, record->node, node->result_attempt, mf_span(hex), mf_span(outputs), error);
-    }
+    case CORE_TASK_SUCCEEDED:
+        return store_result(app, record->node, true, error);
+    case CORE_TASK_FAILED:
+    case CORE_TASK_TIMED_OUT:
+        return store_result(app, record->node, false, error);
     case CORE_TASK_EXPANDED:
         for (uint32_t i = 0; payload != NULL && payload->expansion != NULL && i < payload->expansion->count; i++) {
             uint32_t node = core_node_count(app->core) - payload->expansion->count + i;

@@ -90,8 +90,14 @@ oracle_canary() { # file or directory...
 
 # Watches command lines of all processes until the file $1 appears; what it sees goes to $2. To be run in the background.
 canary_watch() {
+    local cmdline
+    printf '%s\n' "$CANARY" >"$2.pattern"
     while [ ! -e "$1" ]; do
-        cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' | grep -aoF "$CANARY" >>"$2" || true
+        # One line for each process; the emulator is told the mark on its own command line, and the pattern comes from a file so that
+        # this search does not find itself.
+        for cmdline in /proc/[0-9]*/cmdline; do
+            tr '\0' ' ' <"$cmdline" 2>/dev/null && echo
+        done 2>/dev/null | grep -av -- --token-mark | grep -aFf "$2.pattern" >>"$2" || true
         sleep 0.005
     done
 }
@@ -124,14 +130,14 @@ oracle_residue() { # state directory
             echo "O3: cgroups of run $run are left:" $left
             bad=1
         fi
-        left=$(find "$dir/work" -mindepth 1 2>/dev/null | head -n 5)
+        left=$(find "$dir/.work" -mindepth 1 2>/dev/null | head -n 5)
         if [ -n "$left" ]; then
             echo "O3: workspaces of run $run are left:" $left
             bad=1
         fi
     done
     # `emulator.*` is what the case itself listens on
-    left=$(find "$XDG_RUNTIME_DIR" "$1" "$TMPDIR" \( -type s -o -type p \) 2>/dev/null | head -n 5)
+    left=$(find "$XDG_RUNTIME_DIR" "$1" "$TMPDIR" \( -type s -o -type p \) -not -path "*/workspace/*" 2>/dev/null | head -n 5)
     if [ -n "$left" ]; then
         echo "O3: sockets are left:" $left
         bad=1
