@@ -1,5 +1,6 @@
 /*
- * runner/paths.h - directories by descriptor: made on first use, opened without leaving them, removed whatever is inside
+ * runner/paths.h - directories by descriptor: made on first use, opened without leaving them, removed whatever is
+ * inside
  */
 #ifndef MF_RUNNER_PATHS_H
 #define MF_RUNNER_PATHS_H
@@ -10,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PATHS_WORK "work"
-/* Names in work/ begin with a character that no task id and no key may have: a task may be called "work". */
+#define PATHS_WORK ".work"
+/* No task id begins with a dot: a task may be called "work", and this directory goes as a whole when the runner ends. */
 #define PATHS_TRASH "@trash"
 #define PATHS_CGROUP "@cgroup"
 #define PATHS_SLOT_FORMAT "@%u"
@@ -20,7 +21,8 @@
 /* "deploy" or "deploy/web", as the design allows names: nothing that could leave the run directory. */
 bool paths_instance_valid(struct mf_span path);
 
-/* Opens a directory below `root_fd`, making what is missing (0700); no link is followed. Returns the descriptor (caller closes) or -1 with errno. */
+/* Opens a directory below `root_fd`, making what is missing (0700); no link is followed. Returns the descriptor (caller
+ * closes) or -1 with errno. */
 int paths_make(int root_fd, const char *path);
 /* The attempt's directory TASK[/KEY]/ATTEMPT, as paths_make. */
 int paths_make_attempt(int run_fd, const char *instance, unsigned attempt);
@@ -32,8 +34,8 @@ int paths_open_beneath(int dir_fd, const char *path, int flags, bool one_mount);
 int paths_write_file(int dir_fd, const char *name, const void *data, size_t bytes);
 
 /*
- * Removes everything in the directory, however deep, whatever its modes; follows nothing. Returns 0, or -1 when something
- * would not go (it went on with the rest).
+ * Removes everything in the directory, however deep, whatever its modes; follows nothing. Returns 0, or -1 when
+ * something would not go (it went on with the rest).
  */
 int paths_empty(int dir_fd);
 

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define DATABASE_NAME "run.db"
-#define NAME_NAME "name"
+#define NAME_NAME ".name"
 #define PATH_BYTES_MAX 4096
 #define NAMED_GRAPH_BYTES_MAX (4u << 20)
 #define NAMED_NODES_MAX (1u << 20)
@@ -90,17 +90,17 @@ void journal_close(struct journal *journal)
 
 static void bind_run(sqlite3_stmt *statement, const struct journal_run *run)
 {
-    const struct mf_span texts[] = {run->graph_path,  run->graph_text,   run->graph_sha256, run->params_json, run->providers_json,
-                                    run->limits_json, run->options_json, run->terms_json,   run->socket_path};
+    const struct mf_span texts[] = {run->graph_path,  run->graph_sha256, run->params_json, run->providers_json,
+                                    run->limits_json, run->options_json, run->terms_json,  run->socket_path};
     database_bind_span(statement, 1, run->id);
     database_bind_span(statement, 2, run->name);
     database_bind_span(statement, 3, run->owner);
     sqlite3_bind_int64(statement, 4, run->opened_ms);
     for (int i = 0; i < (int)(sizeof texts / sizeof texts[0]); i++)
         database_bind_span(statement, 5 + i, texts[i]);
-    sqlite3_bind_int64(statement, 14, run->pid);
-    sqlite3_bind_int64(statement, 15, run->birth);
-    database_bind_span(statement, 16, run->boot_id);
+    sqlite3_bind_int64(statement, 13, run->pid);
+    sqlite3_bind_int64(statement, 14, run->birth);
+    database_bind_span(statement, 15, run->boot_id);
 }
 
 static int insert_run(struct journal *journal, const struct journal_run *run, struct mf_error *error)
@@ -111,6 +111,11 @@ static int insert_run(struct journal *journal, const struct journal_run *run, st
     bind_run(statement, run);
     int status = database_step(journal->database, statement, error);
     sqlite3_clear_bindings(statement); /* they point into the caller's memory */
+    if (status < 0 || (statement = database_statement(journal->database, STATEMENT_GRAPH_INSERT, error)) == NULL)
+        return -1;
+    database_bind_span(statement, 1, run->graph_text);
+    status = database_step(journal->database, statement, error);
+    sqlite3_clear_bindings(statement);
     return status < 0 ? -1 : 0;
 }
 
@@ -289,6 +294,15 @@ static void bind_or_null(sqlite3_stmt *statement, int index, uint32_t number)
 {
     if (number != CORE_NONE)
         sqlite3_bind_int64(statement, index, number);
+    else
+        sqlite3_bind_null(statement, index);
+}
+
+/* The statement of the inner loop: all of it is bound anew each time. */
+static sqlite3_stmt *append_statement(struct journal *journal, struct mf_error *error)
+{
+    sqlite3_stmt *statement = journal->database->statements[STATEMENT_APPEND];
+    return statement != NULL ? statement : database_statement(journal->database, STATEMENT_APPEND, error);
 }
 
 static int append(struct journal *journal, const struct core_record *record, struct mf_span extra, struct mf_error *error)
@@ -299,16 +313,17 @@ static int append(struct journal *journal, const struct core_record *record, str
     size_t length;
     if (record_encode(record, extra, journal->facts, &length, error) != 0)
         return -1;
-    sqlite3_stmt *statement = database_statement(journal->database, STATEMENT_APPEND, error);
+    sqlite3_stmt *statement = append_statement(journal, error);
     if (statement == NULL)
         return -1;
     enum core_subject subject = record_subject(record->kind);
+    struct mf_span kind = record_kind_name(record->kind);
     sqlite3_bind_int64(statement, 1, (sqlite3_int64)record->seq);
     sqlite3_bind_int64(statement, 2, record->at_ms);
-    database_bind_span(statement, 3, record_kind_name(record->kind));
+    sqlite3_bind_text(statement, 3, kind.data, (int)kind.length, SQLITE_STATIC);
     bind_or_null(statement, 4, subject == CORE_SUBJECT_TASK ? record->node : CORE_NONE);
     bind_or_null(statement, 5, subject == CORE_SUBJECT_ACCOUNT ? record->account : CORE_NONE);
-    database_bind_span(statement, 6, (struct mf_span){journal->facts, length});
+    sqlite3_bind_text(statement, 6, journal->facts, (int)length, SQLITE_STATIC);
     if (database_step(journal->database, statement, error) < 0)
         return -1;
     journal->last_seq = record->seq;

@@ -1,7 +1,7 @@
 /*
  * runs.c - the runs of a state directory: made, found, locked, listed, removed
  *
- * runs/ID/run.lock carries the time of creation (so `last` needs no database) and the writer's OFD lock; runs/ID/name carries
+ * runs/ID/run.lock carries the time of creation (so `last` needs no database) and the writer's OFD lock; runs/ID/.name carries
  * the --name. Both are plain files beside the database: a lookup opens no database, and nothing global can go stale.
  */
 #include "base/alloc.h"
@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define LOCK_NAME "run.lock"
-#define NAME_NAME "name"
+#define NAME_NAME ".name"
 #define REMOVED_PREFIX ".removed-"
 #define NAME_BYTES_MAX 256
 #define RUNS_MAX 1000000 /* listed at once: 32 bytes each */

@@ -1,7 +1,7 @@
 /*
  * store/state.h - the state directory: found once, opened without following links, locked per run
  *
- * STATE/ key (0600), config, providers/NAME.rate, mirrors/, runs/ID/{run.db, results/, work/, TASK[/KEY]/ATTEMPT/...}
+ * STATE/ key (0600), config, providers/NAME.rate, mirrors/, runs/ID/{run.db, results/, .work/, .emulator/, TASK[/KEY]/ATTEMPT/...}
  */
 #ifndef MF_STORE_STATE_H
 #define MF_STORE_STATE_H
@@ -45,5 +45,7 @@ char *state_rate_path(const struct state_dir *state, const char *provider); /* m
 /* `--owner`, else the stored one, else 12 hex digits of SHA-256(machine-id || uid); generated and stored without a machine-id.
  * Checks [a-z0-9]{1,24}. */
 int state_owner(struct state_dir *state, const char *given, char out[25], bool *generated, struct mf_error *error);
+/* The same for a sweep, which also works with the state directory gone (NULL): nothing is generated; MF_USAGE when it is not known. */
+int state_owner_known(struct state_dir *state, const char *given, char out[25], struct mf_error *error);
 
 #endif

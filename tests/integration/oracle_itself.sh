@@ -65,9 +65,9 @@ sleep 0.1
 objects "a process of a run" "$left sleep 30" oracle_residue "$MAYFLY_STATE"
 kill "$left"
 wait "$left" || true
-touch "$MAYFLY_STATE/runs/$run/work/file"
+touch "$MAYFLY_STATE/runs/$run/.work/file"
 objects "a workspace" "workspaces of run $run" oracle_residue "$MAYFLY_STATE"
-rm "$MAYFLY_STATE/runs/$run/work/file"
+rm "$MAYFLY_STATE/runs/$run/.work/file"
 mkfifo "$XDG_RUNTIME_DIR/fifo"
 objects "a socket or a pipe" "sockets are left" oracle_residue "$MAYFLY_STATE"
 rm "$XDG_RUNTIME_DIR/fifo"

@@ -1,15 +1,16 @@
-/* runner_life.c - agents start, end and are killed: exit codes, signals, trees, daemons, fork bombs, deaths of each process */
+/* runner_life.c - agents start, end and are killed: exit codes, signals, trees, daemons, fork bombs, deaths of each
+ * process */
 #include "lib/runner_world.h"
 
 #include "runner/tree.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -23,8 +24,8 @@ static void exit_codes_and_signals(void **state)
     assert_int_equal(world_run_shell(world, 3, "exit 255")->exit.code, 255);
     for (int number = 1, stage = 4; number <= 31; number++) {
         char script[64];
-        if (number == SIGCHLD || number == SIGCONT || number == SIGURG || number == SIGWINCH || number == SIGSTOP || number == SIGTSTP || number == SIGTTIN ||
-            number == SIGTTOU)
+        if (number == SIGCHLD || number == SIGCONT || number == SIGURG || number == SIGWINCH || number == SIGSTOP ||
+            number == SIGTSTP || number == SIGTTIN || number == SIGTTOU)
             continue; /* these do not end a process */
         snprintf(script, sizeof script, "kill -%d $$; sleep 5", number);
         struct world_stage *stage_record = world_run_shell(world, (uint64_t)stage++, script);
@@ -33,7 +34,8 @@ static void exit_codes_and_signals(void **state)
     }
 }
 
-static void run_program(struct world *world, uint64_t stage, const char *program, const char *class_name, const char *words)
+static void run_program(struct world *world, uint64_t stage, const char *program, const char *class_name,
+                        const char *words)
 {
     struct runner_spawn spawn;
     struct mf_span argv[] = {mf_span(program)};
@@ -51,7 +53,10 @@ static void exec_failures_have_their_causes(void **state)
     struct world *world = *state;
     char path[256];
     world_write(world, "plain", "text", 0600);
-    world_write(world, "garbage", "\x7f" "ELFgarbage", 0700);
+    world_write(world, "garbage",
+                "\x7f"
+                "ELFgarbage",
+                0700);
     world_write(world, "lost", "#!/no/such/interpreter\n", 0700);
     run_program(world, 1, "no-such-program-anywhere", "agent", "no such program");
     run_program(world, 2, "/no/such/file", "agent", "no such program");
@@ -86,7 +91,9 @@ static void term_reaches_the_whole_tree_within_milliseconds(void **state)
 {
     struct world *world = *state;
     struct runner_spawn spawn;
-    world_shell(&spawn, 1, "(trap 'echo child; exit 0' TERM; sleep 100 & wait) & trap 'wait; echo main; exit 7' TERM; sleep 100 & echo ready; wait");
+    world_shell(&spawn, 1,
+                "(trap 'echo child; exit 0' TERM; sleep 100 & wait) & trap 'wait; echo main; exit 7' TERM; sleep 100 & "
+                "echo ready; wait");
     world_send(world, &spawn);
     world_wait(world, world_started, 1, 5000);
     world_run_for(world, 200);
@@ -139,7 +146,8 @@ static void a_daemon_dies_with_its_agent(void **state)
 {
     struct world *world = *state;
     int64_t began_ms = net_now_ms();
-    struct world_stage *record = world_run_shell(world, 1, "(setsid sh -c 'setsid sleep 1000 & setsid env -i sleep 1001 & sleep 1002' &) ; sleep 0.3; exit 4");
+    struct world_stage *record = world_run_shell(
+        world, 1, "(setsid sh -c 'setsid sleep 1000 & setsid env -i sleep 1001 & sleep 1002' &) ; sleep 0.3; exit 4");
     assert_int_equal(record->exit.code, 4);
     assert_int_equal(world_processes(), 0);
     assert_true(net_now_ms() - began_ms < 3000);
@@ -161,7 +169,9 @@ static void a_fork_bomb_is_ended(void **state)
     struct world *world = *state;
     struct runner_spawn spawn;
     /* bounded by ulimit here: the limits of the sandbox are not this version's */
-    world_shell(&spawn, 1, "b() { b | b & sleep 0.01; }; (ulimit -u 300 2>/dev/null; n=0; while [ $n -lt 200 ]; do (while :; do sleep 0.05 & wait; done) & n=$((n+1)); done); exit 1");
+    world_shell(&spawn, 1,
+                "b() { b | b & sleep 0.01; }; (ulimit -u 300 2>/dev/null; n=0; while [ $n -lt 200 ]; do (while :; do "
+                "sleep 0.05 & wait; done) & n=$((n+1)); done); exit 1");
     world_send(world, &spawn);
     world_wait(world, world_started, 1, 5000);
     world_run_for(world, 500);
@@ -175,7 +185,8 @@ static void a_fork_bomb_is_ended(void **state)
 static void thousands_of_zombies_are_reaped(void **state)
 {
     struct world *world = *state;
-    struct world_stage *record = world_run_shell(world, 1, "n=0; while [ $n -lt 1500 ]; do (:) & n=$((n+1)); done; exec sleep 0.1");
+    struct world_stage *record =
+        world_run_shell(world, 1, "n=0; while [ $n -lt 1500 ]; do (:) & n=$((n+1)); done; exec sleep 0.1");
     assert_int_equal(record->exit.code, 0);
     assert_int_equal(world_run_shell(world, 2, "exit 0")->exit.code, 0);
 }
@@ -190,7 +201,9 @@ static void stdio_may_be_closed(void **state)
 static void the_agent_is_alone(void **state)
 {
     struct world *world = *state;
-    world_run_shell(world, 1, "ls /proc/self/fd | tr '\\n' ' '; umask; ulimit -c; grep -E 'NoNewPrivs|SigBlk|SigIgn' /proc/self/status; pwd; [ $(ls -A | wc -l) = 0 ] && echo empty; readlink /proc/self/fd/0");
+    world_run_shell(world, 1,
+                    "ls /proc/self/fd | tr '\\n' ' '; umask; ulimit -c; grep -E 'NoNewPrivs|SigBlk|SigIgn' "
+                    "/proc/self/status; pwd; [ $(ls -A | wc -l) = 0 ] && echo empty; readlink /proc/self/fd/0");
     char *log = world_read(world, "t1/1/stdout.log", NULL);
     assert_non_null(log);
     assert_non_null(strstr(log, "0 1 2 3 ")); /* 3 is the directory that ls reads */
@@ -199,7 +212,7 @@ static void the_agent_is_alone(void **state)
     assert_non_null(strstr(log, "NoNewPrivs:\t1"));
     assert_non_null(strstr(log, "SigBlk:\t0000000000000000"));
     assert_non_null(strstr(log, "SigIgn:\t0000000000000000"));
-    assert_non_null(strstr(log, "/work/@0/ws\nempty\n/dev/null"));
+    assert_non_null(strstr(log, "/.work/@0/ws\nempty\n/dev/null"));
     free(log);
 }
 
@@ -237,8 +250,8 @@ static void short_ones_leave_no_directory_and_share_slots(void **state)
         world_finish(world, stage, 1, RUNNER_RETAIN_NEVER, false);
     }
     assert_false(world_exists(world, "t1"));
-    assert_true(world_exists(world, "work/@0"));
-    assert_false(world_exists(world, "work/@1"));
+    assert_true(world_exists(world, ".work/@0"));
+    assert_false(world_exists(world, ".work/@1"));
 }
 
 static void an_orchestrator_that_vanishes_takes_all_along(void **state)

@@ -148,7 +148,7 @@ run_id() {
 
 # The ledger of an emulator that the run itself started.
 own_ledger() {
-    echo "$MAYFLY_STATE/runs/$1/emulator/ledger.jsonl"
+    echo "$MAYFLY_STATE/runs/$1/.emulator/ledger.jsonl"
 }
 
 # Events of the last call, one JSON line each, by a jq filter.
@@ -181,7 +181,7 @@ finish() {
     {
         if [ "$ACCOUNTS_END" != alive ]; then
             [ -z "$LEDGER" ] || oracle_ledger "$LEDGER" "$ACCOUNTS_END" || bad=1
-            for ledger in "$MAYFLY_STATE"/runs/*/emulator/ledger.jsonl; do
+            for ledger in "$MAYFLY_STATE"/runs/*/.emulator/ledger.jsonl; do
                 [ ! -e "$ledger" ] || oracle_ledger "$ledger" "$ACCOUNTS_END" || bad=1
             done
         fi

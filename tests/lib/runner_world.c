@@ -1,4 +1,5 @@
-/* runner_world.c - a real runner in a state directory of its own, and what it reported, for tests with real processes */
+/* runner_world.c - a real runner in a state directory of its own, and what it reported, for tests with real processes
+ */
 #include "lib/runner_world.h"
 
 #include "runner/tree.h"
@@ -128,7 +129,8 @@ static void check_turn(void *context)
         net_loop_stop(waiting->world->loop);
 }
 
-static bool wait_for(struct world *world, bool (*holds)(struct world *world, uint64_t stage), uint64_t stage, int64_t timeout_ms)
+static bool wait_for(struct world *world, bool (*holds)(struct world *world, uint64_t stage), uint64_t stage,
+                     int64_t timeout_ms)
 {
     struct waiting waiting = {world, holds, stage, net_now_ms() + timeout_ms, false};
     if (holds != NULL && holds(world, stage))
@@ -140,10 +142,12 @@ static bool wait_for(struct world *world, bool (*holds)(struct world *world, uin
     return holds == NULL || holds(world, stage);
 }
 
-void world_wait(struct world *world, bool (*holds)(struct world *world, uint64_t stage), uint64_t stage, int64_t timeout_ms)
+void world_wait(struct world *world, bool (*holds)(struct world *world, uint64_t stage), uint64_t stage,
+                int64_t timeout_ms)
 {
     if (!wait_for(world, holds, stage, timeout_ms))
-        fail_msg("stage %llu: nothing after %lld ms (%s)", (unsigned long long)stage, (long long)timeout_ms, world->died_reason);
+        fail_msg("stage %llu: nothing after %lld ms (%s)", (unsigned long long)stage, (long long)timeout_ms,
+                 world->died_reason);
 }
 
 void world_run_for(struct world *world, int64_t duration_ms)
@@ -183,7 +187,8 @@ bool world_died(struct world *world, uint64_t stage)
 
 struct world *world_open(void)
 {
-    static const struct runner_handlers handlers = {on_up, on_prepared, on_failed, on_started, on_failed, on_exited, on_result, on_dropped, on_died};
+    static const struct runner_handlers handlers = {on_up,     on_prepared, on_failed,  on_started, on_failed,
+                                                    on_exited, on_result,   on_dropped, on_died};
     struct world *world = calloc(1, sizeof *world);
     assert_non_null(world);
     snprintf(world->state, sizeof world->state, "/tmp/mayfly-test-XXXXXX");
@@ -211,7 +216,8 @@ struct world *world_open(void)
 
 static void check_cgroups(void)
 {
-    int left = system("ls -d /sys/fs/cgroup/mayfly-" WORLD_RUN_ID ".* /sys/fs/cgroup/unified/mayfly-" WORLD_RUN_ID ".* 2>/dev/null | grep -q .");
+    int left = system("ls -d /sys/fs/cgroup/mayfly-" WORLD_RUN_ID ".* /sys/fs/cgroup/unified/mayfly-" WORLD_RUN_ID
+                      ".* 2>/dev/null | grep -q .");
     assert_int_not_equal(left, 0);
 }
 
@@ -222,7 +228,7 @@ void world_close(struct world *world)
     assert_int_equal(world_processes(), 0);
     if (!died) {
         check_cgroups();
-        assert_false(world_exists(world, "work"));
+        assert_false(world_exists(world, ".work"));
     }
     net_loop_destroy(world->loop);
     close(world->run_fd);
@@ -242,7 +248,8 @@ void world_shell(struct runner_spawn *spawn, uint64_t stage, const char *script)
     argv[0] = MF_SPAN("/bin/sh");
     argv[1] = MF_SPAN("-c");
     argv[2] = mf_span(script);
-    *spawn = (struct runner_spawn){.stage = stage, .path = mf_span(paths[stage]), .attempt = 1, .argv = argv, .argc = 3};
+    *spawn =
+        (struct runner_spawn){.stage = stage, .path = mf_span(paths[stage]), .attempt = 1, .argv = argv, .argc = 3};
 }
 
 void world_send(struct world *world, const struct runner_spawn *spawn)
