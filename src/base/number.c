@@ -1,7 +1,10 @@
 /* number.c - numbers, durations, sizes and dates from text and back */
 #include "base/str.h"
 
+#include <locale.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MS_PER_S INT64_C(1000)
@@ -48,6 +51,67 @@ int mf_parse_i64(struct mf_span text, int64_t *out)
         return -1;
     *out = negative ? (int64_t)(0 - number) : (int64_t)number;
     return 0;
+}
+
+/* Longest number that is read: more digits than any double has, which is 1,077 for the smallest. */
+#define NUMBER_BYTES_MAX 1200
+
+/* The decimal point of strtod depends on the locale, so the C locale is asked for by name: glibc hands out a constant.
+ */
+int mf_parse_double(struct mf_span text, double *out)
+{
+    char copy[NUMBER_BYTES_MAX];
+    char *end;
+    if (text.length == 0 || strchr("-0123456789", text.data[0]) == NULL || mf_span_copy(text, copy, sizeof copy) != 0 ||
+        copy[strspn(copy, "+-.0123456789Ee")] != '\0') /* strtod also knows hexadecimal, infinity and nan */
+        return -1;
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (plain == (locale_t)0)
+        return -1;
+    double number = strtod_l(copy, &end, plain);
+    freelocale(plain);
+    if (*end != '\0' || !isfinite(number))
+        return -1;
+    *out = number;
+    return 0;
+}
+
+/* Between the digits stands whatever the locale calls a decimal point: it becomes a full stop. */
+static void put_full_stop(char *text)
+{
+    static const char others[] = "0123456789+-e";
+    char *point = text + strspn(text, others);
+    size_t length = strcspn(point, others);
+    if (length == 0)
+        return;
+    *point = '.';
+    memmove(point + 1, point + length, strlen(point + length) + 1);
+}
+
+char *mf_format_double(double number, char *out)
+{
+    for (int digits = 15; digits <= 17; digits++) { /* 15 digits always survive, 17 always suffice */
+        snprintf(out, 32, "%.*g", digits, number);
+        double back = strtod(out, NULL);
+        if (memcmp(&back, &number, sizeof back) == 0)
+            break;
+    }
+    put_full_stop(out);
+    return out;
+}
+
+void mf_format_list(char *out, size_t out_bytes, const char *format, va_list arguments)
+{
+    if (vsnprintf(out, out_bytes, format, arguments) < 0 && out_bytes > 0)
+        out[0] = '\0';
+}
+
+void mf_format(char *out, size_t out_bytes, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    mf_format_list(out, out_bytes, format, arguments);
+    va_end(arguments);
 }
 
 static const struct unit {

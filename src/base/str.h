@@ -6,6 +6,7 @@
 #ifndef MF_BASE_STR_H
 #define MF_BASE_STR_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +36,13 @@ size_t mf_utf8_step(const char *data, size_t length, uint32_t *code_point);
 /* Whole decimal number without sign, spaces or leading zeros; -1 when it is none or does not fit. */
 int mf_parse_u64(struct mf_span text, uint64_t *out);
 int mf_parse_i64(struct mf_span text, int64_t *out);
+/* A decimal number with fraction and exponent, the same in any locale; -1 when it is none, not finite or above 1,199 bytes. */
+int mf_parse_double(struct mf_span text, double *out);
+/* The shortest of 15 to 17 digits that reads back the same; needs 32 bytes. `number` must be finite. Returns `out`. */
+char *mf_format_double(double number, char *out);
+/* snprintf for folders that may call base only; cuts what does not fit. */
+void mf_format(char *out, size_t out_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void mf_format_list(char *out, size_t out_bytes, const char *format, va_list arguments) __attribute__((format(printf, 3, 0)));
 /* "250ms", "30s", "5m", "2h", "1d", also "1h30m"; a bare number is seconds. Result in ms; -1 when it is none. */
 int mf_parse_duration_ms(struct mf_span text, int64_t *out_ms);
 /* "512", "64K", "2M", "1G" with binary multiples (optional "iB" or "B"); -1 when it is none. */

@@ -3,9 +3,6 @@
 
 #include "base/alloc.h"
 
-#include <locale.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct mf_span json_inside(const struct json_document *document, uint32_t node)
@@ -222,32 +219,11 @@ int json_int(const struct json_document *document, uint32_t node, int64_t *out)
     return mf_parse_i64(mf_span_is(raw, "-0") ? MF_SPAN("0") : raw, out);
 }
 
-/* The decimal point of strtod depends on the locale, so the C locale is asked for by name: glibc hands out a constant.
- */
-static int number_of_text(const char *text, double *out)
-{
-    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (plain == (locale_t)0)
-        return -1;
-    *out = strtod_l(text, NULL, plain);
-    freelocale(plain);
-    return isfinite(*out) ? 0 : -1;
-}
-
 int json_double(const struct json_document *document, uint32_t node, double *out)
 {
     if (node >= document->count || document->nodes[node].kind != JSON_NUMBER)
         return -1;
-    char short_text[64];
-    struct mf_span raw = json_raw(document, node);
-    if (mf_span_copy(raw, short_text, sizeof short_text) == 0)
-        return number_of_text(short_text, out);
-    char *long_text = mf_strndup(raw.data, raw.length);
-    if (long_text == NULL)
-        return -1;
-    int result = number_of_text(long_text, out);
-    mf_free(long_text);
-    return result;
+    return mf_parse_double(json_raw(document, node), out);
 }
 
 int json_bool(const struct json_document *document, uint32_t node, bool *out)

@@ -9,7 +9,6 @@
 #include "base/alloc.h"
 #include "json/write.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define SMALL_OBJECT_MEMBERS 16
@@ -97,9 +96,9 @@ void json_describe_duplicate(const struct json_document *document, uint32_t key,
     struct mf_buf shown;
     mf_buf_init(&shown, sizeof name);
     if (json_copy(document, key, name, sizeof name) != 0)
-        snprintf(name, sizeof name, "%.*s", 200, json_raw(document, key).data + 1);
+        mf_format(name, sizeof name, "%.*s", 200, json_raw(document, key).data + 1);
     json_escape_shown(&shown, mf_span(name), 64);
-    snprintf(out, out_bytes, "duplicate key `%s`", mf_buf_cstr(&shown));
+    mf_format(out, out_bytes, "duplicate key `%s`", mf_buf_cstr(&shown));
     mf_buf_free(&shown);
 }
 

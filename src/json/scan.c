@@ -9,7 +9,6 @@
 
 #include <endian.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 const struct json_limits json_limits_default = {
@@ -47,7 +46,7 @@ static int fail_at(struct scanner *scanner, const char *at, const char *format, 
     scanner->failure->offset = (uint32_t)(at - scanner->text);
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(scanner->failure->reason, sizeof scanner->failure->reason, format, arguments);
+    mf_format_list(scanner->failure->reason, sizeof scanner->failure->reason, format, arguments);
     va_end(arguments);
     return -1;
 }

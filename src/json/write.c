@@ -3,8 +3,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Code points above ASCII that reorder, hide or break a line: first and last of each range. */
@@ -193,33 +191,13 @@ void json_u64(struct json_writer *writer, uint64_t number)
     mf_buf_printf(writer->out, "%" PRIu64, number);
 }
 
-/* Between the digits stands whatever the locale calls a decimal point: JSON knows the full stop only. */
-static void append_with_full_stop(struct mf_buf *out, const char *text)
-{
-    static const char others[] = "0123456789+-e";
-    size_t before = strspn(text, others);
-    mf_buf_append(out, text, before);
-    if (text[before] == '\0')
-        return;
-    mf_buf_char(out, '.');
-    mf_buf_text(out, text + before + strcspn(text + before, others));
-}
-
 void json_number(struct json_writer *writer, double number)
 {
-    if (!isfinite(number)) {
+    char text[32];
+    if (isfinite(number))
+        json_raw_value(writer, mf_span(mf_format_double(number, text)));
+    else
         json_null(writer);
-        return;
-    }
-    char text[40] = "";
-    for (int digits = 15; digits <= 17; digits++) { /* 15 digits always survive, 17 always suffice */
-        snprintf(text, sizeof text, "%.*g", digits, number);
-        double back = strtod(text, NULL);
-        if (memcmp(&back, &number, sizeof back) == 0)
-            break;
-    }
-    separate(writer);
-    append_with_full_stop(writer->out, text);
 }
 
 void json_boolean(struct json_writer *writer, bool value)

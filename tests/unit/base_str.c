@@ -93,6 +93,22 @@ static void test_integers(void **state)
     }
 }
 
+static void test_doubles(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "x", "0x10", "-inf", "nan", "1e", "1e999", " 1", "1 ", "+1", ".5", "1.5.5"};
+    double number;
+    char out[32];
+    assert_int_equal(mf_parse_double(MF_SPAN("-12.5e1"), &number), 0);
+    assert_true(number == -125.0);
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_int_equal(mf_parse_double(mf_span(bad[i]), &number), -1);
+    assert_string_equal(mf_format_double(0.1, out), "0.1");
+    assert_string_equal(mf_format_double(-1e300, out), "-1e+300");
+    mf_format(out, 4, "%d", 12345);
+    assert_string_equal(out, "123");
+}
+
 static void test_durations(void **state)
 {
     (void)state;
@@ -299,15 +315,11 @@ static void test_near(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spans),
-        cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_dates_round_trip),
-        cmocka_unit_test(test_hex),
-        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_spans),     cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_integers),  cmocka_unit_test(test_doubles),
+        cmocka_unit_test(test_durations), cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_dates),     cmocka_unit_test(test_dates_round_trip),
+        cmocka_unit_test(test_hex),       cmocka_unit_test(test_base64),
         cmocka_unit_test(test_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
