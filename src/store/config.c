@@ -211,20 +211,31 @@ static int generate_owner(struct state_dir *state, char out[25], bool *generated
     return mf_fail(error, cause.code, "%s", cause.text);
 }
 
-int state_owner(struct state_dir *state, const char *given, char out[25], bool *generated, struct mf_error *error)
+/* Given, stored or derived; 1: it is none of them. */
+static int find_owner(struct state_dir *state, const char *given, char out[25], struct mf_error *error)
 {
-    *generated = false;
     if (given != NULL) {
         if (!owner_valid(given))
             return mf_fail(error, MF_USAGE, "owner: must be 1 to 24 of a-z and 0-9");
         memcpy(out, given, strlen(given) + 1);
         return 0;
     }
-    int status = stored_owner(state->fd, out, error);
+    int status = state != NULL ? stored_owner(state->fd, out, error) : 1;
     if (status <= 0)
         return status;
     char machine_id[MACHINE_ID_BYTES + 1];
-    if (read_machine_id(machine_id))
-        return derive_owner(machine_id, out, error);
-    return generate_owner(state, out, generated, error);
+    return read_machine_id(machine_id) ? derive_owner(machine_id, out, error) : 1;
+}
+
+int state_owner(struct state_dir *state, const char *given, char out[25], bool *generated, struct mf_error *error)
+{
+    *generated = false;
+    int status = find_owner(state, given, out, error);
+    return status == 1 ? generate_owner(state, out, generated, error) : status;
+}
+
+int state_owner_known(struct state_dir *state, const char *given, char out[25], struct mf_error *error)
+{
+    int status = find_owner(state, given, out, error);
+    return status == 1 ? mf_fail(error, MF_USAGE, "owner: this machine has no usable machine-id: give the one that `mayfly run` printed with --owner NAME") : status;
 }
