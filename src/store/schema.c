@@ -23,10 +23,11 @@ static const char sql_tables[] =
     "PRAGMA application_id=0x6d666c79;"
     "PRAGMA user_version=1;"
     "CREATE TABLE run(one INTEGER PRIMARY KEY CHECK(one = 1), id TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL,"
-    " opened_ms INTEGER NOT NULL, graph_path TEXT NOT NULL, graph_text TEXT NOT NULL, graph_sha256 TEXT NOT NULL,"
+    " epoch INTEGER NOT NULL, opened_ms INTEGER NOT NULL, graph_path TEXT NOT NULL, graph_sha256 TEXT NOT NULL,"
     " params_json TEXT NOT NULL, providers_json TEXT NOT NULL, limits_json TEXT NOT NULL, options_json TEXT NOT NULL,"
     " terms_json TEXT NOT NULL, socket_path TEXT NOT NULL, pid INTEGER NOT NULL, birth INTEGER NOT NULL,"
-    " boot_id TEXT NOT NULL, epoch INTEGER NOT NULL) STRICT;"
+    " boot_id TEXT NOT NULL) STRICT;"
+    "CREATE TABLE graph(revision INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;" /* long: not in a row that changes */
     "CREATE TABLE journal(seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, kind TEXT NOT NULL, task INTEGER,"
     " account INTEGER, facts TEXT NOT NULL) STRICT;"
     "CREATE TRIGGER journal_no_update BEFORE UPDATE ON journal BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;"

@@ -72,6 +72,8 @@ static int make_key(int dir_fd, const char *name, struct mf_error *error)
 static int read_key(int dir_fd, const char *name, struct seal_key *key, struct mf_error *error)
 {
     struct stat status;
+    if (files_check_name(dir_fd, name, name, error) != 0)
+        return -1;
     if (fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && (status.st_mode & 077) != 0)
         return mf_fail(error, MF_STATE, "%s: others may read it: run chmod 600 on it", name);
     struct mf_buf text;

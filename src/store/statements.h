@@ -14,12 +14,14 @@
     X(READ_END, "END")                                                                                                 \
     X(DATA_VERSION, "PRAGMA data_version")                                                                             \
     X(RUN_INSERT,                                                                                                      \
-      "INSERT INTO run(one, id, name, owner, opened_ms, graph_path, graph_text, graph_sha256, params_json, "           \
-      "providers_json, limits_json, options_json, terms_json, socket_path, pid, birth, boot_id, epoch) "               \
-      "VALUES(1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1)")                           \
+      "INSERT INTO run(one, epoch, id, name, owner, opened_ms, graph_path, graph_sha256, params_json, providers_json, "\
+      "limits_json, options_json, terms_json, socket_path, pid, birth, boot_id) "                                      \
+      "VALUES(1, 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)")                                \
+    X(GRAPH_INSERT, "INSERT INTO graph(revision, text) VALUES(1, ?1)")                                                 \
     X(RUN_READ,                                                                                                        \
-      "SELECT id, name, owner, graph_path, graph_text, graph_sha256, params_json, providers_json, limits_json, "       \
-      "options_json, terms_json, socket_path, boot_id, opened_ms, pid, birth FROM run")                                \
+      "SELECT id, name, owner, graph_path, text, graph_sha256, params_json, providers_json, limits_json, "             \
+      "options_json, terms_json, socket_path, boot_id, opened_ms, pid, birth FROM run "                                \
+      "JOIN graph ON revision = (SELECT max(revision) FROM graph)")                                                    \
     X(RUN_READ_SMALL, /* what a list of runs needs: a graph may have 100 MiB */                                        \
       "SELECT id, name, owner, graph_path, '', graph_sha256, '', providers_json, '', "                                 \
       "options_json, '', socket_path, boot_id, opened_ms, pid, birth FROM run")                                        \
