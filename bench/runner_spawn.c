@@ -3,9 +3,9 @@
  *
  *     bench_runner_spawn [N [JOBS [PROGRAM]]]     (2000, 8, /bin/true)
  *
- * Both sides in one run, each five times in turn; printed are the medians and their ratio. The runner's side is the whole
- * path: the message out, a fresh environment, a workspace, two pipes, a cgroup where there is one, the tree found dead, and the
- * messages back.
+ * Both sides in one run, each five times in turn; printed are the medians and their ratio. The runner's side is the
+ * whole path: the message out, a fresh environment, a workspace, two pipes, a cgroup where there is one, the tree found
+ * dead, and the messages back.
  */
 #include "net/loop.h"
 #include "runner/peer.h"
@@ -50,7 +50,11 @@ static void start_more(struct fleet *fleet)
     char name[32];
     while (fleet->started < fleet->wanted && fleet->started - fleet->ended < fleet->jobs) {
         struct mf_span argv[] = {mf_span(fleet->program)};
-        struct runner_spawn spawn = {.stage = fleet->started + 1, .path = instance(fleet->started + 1, name), .attempt = 1, .argv = argv, .argc = 1};
+        struct runner_spawn spawn = {.stage = fleet->started + 1,
+                                     .path = instance(fleet->started + 1, name),
+                                     .attempt = 1,
+                                     .argv = argv,
+                                     .argc = 1};
         if (runner_send_spawn(fleet->peer, &spawn, NULL) != 0)
             abort();
         fleet->started++;
@@ -138,12 +142,22 @@ static int compare(const void *left, const void *right)
 
 static int start_runner(struct fleet *fleet, char *directory)
 {
-    static const struct runner_handlers handlers = {
-        .up = on_up, .prepare_failed = on_failed, .started = on_started, .spawn_failed = on_failed, .exited = on_exited, .result = on_result, .died = on_died};
+    static const struct runner_handlers handlers = {.up = on_up,
+                                                    .prepare_failed = on_failed,
+                                                    .started = on_started,
+                                                    .spawn_failed = on_failed,
+                                                    .exited = on_exited,
+                                                    .result = on_result,
+                                                    .died = on_died};
     if (mkdtemp(directory) == NULL || net_loop_create(&fleet->loop, NULL) != 0)
         return -1;
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct runner_options options = {.program = "/proc/self/exe", .run_dir_fd = fd, .run_dir = directory, .run_id = "benchbenchxx", .path = "/usr/bin:/bin", .running_max = (uint32_t)fleet->jobs};
+    struct runner_options options = {.program = "/proc/self/exe",
+                                     .run_dir_fd = fd,
+                                     .run_dir = directory,
+                                     .run_id = "benchbenchxx",
+                                     .path = "/usr/bin:/bin",
+                                     .running_max = (uint32_t)fleet->jobs};
     int result = runner_start(&fleet->peer, fleet->loop, &options, &handlers, fleet, NULL);
     if (result == 0)
         net_loop_run(fleet->loop);

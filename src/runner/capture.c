@@ -1,9 +1,9 @@
 /*
  * capture.c - what an agent prints: read from its pipes, redacted, written to a log that has a maximum
  *
- * The log holds raw bytes: readers escape them for terminals. Behind the maximum output is still read and counted, so that an agent
- * never blocks on its own noise, but nothing is redacted or kept. Writing to the file is a plain write: the state directory is
- * a local file system. A disk that is full costs the log, not the agent.
+ * The log holds raw bytes: readers escape them for terminals. Behind the maximum output is still read and counted, so
+ * that an agent never blocks on its own noise, but nothing is redacted or kept. Writing to the file is a plain write:
+ * the state directory is a local file system. A disk that is full costs the log, not the agent.
  */
 #include "runner/capture.h"
 
@@ -30,7 +30,8 @@ struct capture {
 
 /* --- the log --- */
 
-void capture_log_init(struct capture_log *log, int run_fd, const char *instance, unsigned attempt, const char *name, uint64_t bytes_max)
+void capture_log_init(struct capture_log *log, int run_fd, const char *instance, unsigned attempt, const char *name,
+                      uint64_t bytes_max)
 {
     *log = (struct capture_log){.run_fd = run_fd,
                                 .instance = instance,
@@ -102,8 +103,8 @@ static void log_write(struct capture_log *log, const char *data, size_t bytes)
 void capture_log_close(struct capture_log *log)
 {
     if (log->fd >= 0 && log->cut && !log->failed)
-        dprintf(log->fd, "\n[mayfly: cut off here: the agent produced %" PRIu64 " bytes, the log keeps %" PRIu64 "]\n", log->produced,
-                log->bytes_max);
+        dprintf(log->fd, "\n[mayfly: cut off here: the agent produced %" PRIu64 " bytes, the log keeps %" PRIu64 "]\n",
+                log->produced, log->bytes_max);
     if (log->fd >= 0)
         close(log->fd);
     log->fd = -1;
@@ -167,8 +168,8 @@ static void on_ready(void *context, int events)
         close_pipe(capture);
 }
 
-int capture_create(struct capture **out, struct net_loop *loop, int fd, struct capture_log *log, const struct redactor *redactor,
-                   struct mf_error *error)
+int capture_create(struct capture **out, struct net_loop *loop, int fd, struct capture_log *log,
+                   const struct redactor *redactor, struct mf_error *error)
 {
     *out = NULL;
     struct capture *capture = mf_calloc(1, sizeof *capture);

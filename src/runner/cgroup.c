@@ -1,8 +1,8 @@
 /*
  * cgroup.c - kill-all by cgroup v2: one group for the run, one pooled group for each slot
  *
- * Two layouts are in use: cgroup2 at /sys/fs/cgroup, or next to version 1 controllers at /sys/fs/cgroup/unified. The run's
- * group is made below our own, which a user owns under systemd with delegation and root always does.
+ * Two layouts are in use: cgroup2 at /sys/fs/cgroup, or next to version 1 controllers at /sys/fs/cgroup/unified. The
+ * run's group is made below our own, which a user owns under systemd with delegation and root always does.
  */
 #include "runner/cgroup.h"
 

@@ -1,10 +1,11 @@
 /*
  * channel.c - a framed connection on the loop: a queue with a maximum, whole frames in, descriptors beside them
  *
- * Used three times: by the orchestrator towards the runner, by the runner towards the orchestrator and towards its spawner.
- * Reading takes whole frames out of one buffer that never holds more than one frame and one read. Descriptors arrive at
- * the latest with the first byte of the frame that they belong to, so a queue of them in order of arrival is enough.
- * Everything that goes through may hold a credential: both buffers are wiped behind the last byte sent or handled.
+ * Used three times: by the orchestrator towards the runner, by the runner towards the orchestrator and towards its
+ * spawner. Reading takes whole frames out of one buffer that never holds more than one frame and one read. Descriptors
+ * arrive at the latest with the first byte of the frame that they belong to, so a queue of them in order of arrival is
+ * enough. Everything that goes through may hold a credential: both buffers are wiped behind the last byte sent or
+ * handled.
  */
 #include "runner/channel.h"
 
@@ -26,14 +27,14 @@ struct channel {
     struct channel_handlers handlers;
     void *context;
     struct mf_buf in, out;
-    size_t handled; /* bytes of `in` that were handled */
-    size_t sent;    /* bytes of `out` that were sent */
+    size_t handled;                           /* bytes of `in` that were handled */
+    size_t sent;                              /* bytes of `out` that were sent */
     int descriptors[CHANNEL_DESCRIPTORS_MAX]; /* owned until a frame takes them */
     uint32_t descriptor_count;
     int events;
     bool paused;
     bool handling; /* inside handle_frames */
-    bool broken; /* closed was or will be called */
+    bool broken;   /* closed was or will be called */
     bool told;
     char reason[160];
 };
@@ -69,7 +70,8 @@ static void give_up_errno(struct channel *channel, const char *what, int os_errn
 
 /* --- out --- */
 
-void channel_begin(struct channel *channel, struct frame_writer *writer, enum frame_type type, uint64_t stage, uint64_t lease)
+void channel_begin(struct channel *channel, struct frame_writer *writer, enum frame_type type, uint64_t stage,
+                   uint64_t lease)
 {
     frame_begin(writer, &channel->out, type, stage, lease);
 }
@@ -117,7 +119,8 @@ static void drop_sent(struct channel *channel)
 void channel_flush(struct channel *channel)
 {
     while (!channel->broken && channel_queued(channel) > 0) {
-        ssize_t sent = send(channel->fd, channel->out.data + channel->sent, channel_queued(channel), MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent =
+            send(channel->fd, channel->out.data + channel->sent, channel_queued(channel), MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -163,7 +166,8 @@ static ssize_t read_some(struct channel *channel)
     }
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(16 * sizeof(int))];
     struct iovec part = {channel->in.data + channel->in.length, READ_BYTES};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     ssize_t got = recvmsg(channel->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return -1;
@@ -188,7 +192,8 @@ static void handle_frame(struct channel *channel, const struct frame *frame)
     int taken[CHANNEL_DESCRIPTORS_MAX];
     memcpy(taken, channel->descriptors, wanted * sizeof taken[0]);
     channel->descriptor_count -= wanted;
-    memmove(channel->descriptors, channel->descriptors + wanted, channel->descriptor_count * sizeof channel->descriptors[0]);
+    memmove(channel->descriptors, channel->descriptors + wanted,
+            channel->descriptor_count * sizeof channel->descriptors[0]);
     if (channel->handlers.frame(channel->context, frame, taken) != 0) {
         char reason[128];
         snprintf(reason, sizeof reason, "a bad %s message", frame_type_name(frame->type));
@@ -271,8 +276,8 @@ void channel_pause(struct channel *channel, bool paused)
 
 /* --- life --- */
 
-int channel_create(struct channel **out, struct net_loop *loop, int fd, unsigned senders, const struct channel_handlers *handlers,
-                   void *context, struct mf_error *error)
+int channel_create(struct channel **out, struct net_loop *loop, int fd, unsigned senders,
+                   const struct channel_handlers *handlers, void *context, struct mf_error *error)
 {
     *out = NULL;
     struct channel *channel = mf_calloc(1, sizeof *channel);

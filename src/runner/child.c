@@ -1,10 +1,10 @@
 /*
  * child.c - one process from a plan: cloned without copying memory, put in its group, stripped, executed
  *
- * Called by the spawner only, which has one thread and keeps every signal blocked with the default action; so the child has no
- * handler to reset and only empties the mask. The parent is suspended (CLONE_VFORK) until the child executes or exits;
- * with CLONE_VM its memory is used meanwhile, which saves copying page tables for each agent. Under a sanitizer, and on a
- * processor whose entry sequence we do not have, the memory is copied instead: slower, same result.
+ * Called by the spawner only, which has one thread and keeps every signal blocked with the default action; so the child
+ * has no handler to reset and only empties the mask. The parent is suspended (CLONE_VFORK) until the child executes or
+ * exits; with CLONE_VM its memory is used meanwhile, which saves copying page tables for each agent. Under a sanitizer,
+ * and on a processor whose entry sequence we do not have, the memory is copied instead: slower, same result.
  *
  * What can fail: the clone (limits), the few calls before exec (reported as SETUP), exec itself.
  */
@@ -25,7 +25,8 @@
 
 #include "runner/tree.h"
 
-#define STACK_BYTES ((size_t)64 << 10) /* the child's frames are a few hundred bytes; the C library may want some pages */
+#define STACK_BYTES                                                                                                    \
+    ((size_t)64 << 10) /* the child's frames are a few hundred bytes; the C library may want some pages */
 
 /* In memory that both see, whether the rest is shared or copied. */
 struct child_failure {
@@ -104,8 +105,8 @@ static long clone_onto(struct clone_args *arguments, int (*function)(void *), vo
                      "hlt\n"
                      "1:"
                      : "=a"(result)
-                     : "0"((long)SYS_clone3), "D"(arguments), "S"(sizeof *arguments), [function] "r"(function),
-                       [argument] "r"(argument)
+                     : "0"((long)SYS_clone3), "D"(arguments),
+                       "S"(sizeof *arguments), [function] "r"(function), [argument] "r"(argument)
                      : "rcx", "r11", "memory", "cc");
     return result;
 }
@@ -181,7 +182,8 @@ static struct child_failure *shared_failure(void)
     return page;
 }
 
-/* --- birth: read from the clock on both sides of the clone, because reading /proc for it costs more than the clone's own calls --- */
+/* --- birth: read from the clock on both sides of the clone, because reading /proc for it costs more than the clone's
+ * own calls --- */
 
 static int64_t boot_ticks(void)
 {

@@ -18,7 +18,7 @@ struct child_plan {
     char *const *candidates; /* what to execute: tried in turn, as PATH is searched; NULL at the end */
     int directory_fd;        /* working directory; all descriptors of the plan stay the caller's */
     int input_fd, output_fd, error_fd;
-    int cgroup_fd;           /* -1: none */
+    int cgroup_fd; /* -1: none */
     struct rlimit descriptors;
 };
 

@@ -2,9 +2,9 @@
  * collect.c - the helper's side of an agent's end: its result, and the files that its globs name
  *
  * The tree is dead, but what it left is hostile: entries are opened beneath the workspace without following a link or
- * crossing a mount, looked at by descriptor, and copied for as many bytes as were charged. Regular files with one name are
- * taken; everything else that matched is listed in outputs.refused. Names must be UTF-8 without control characters. A limit
- * that is passed ends the job as the agent's failure with the limit's name; what was copied until then stays.
+ * crossing a mount, looked at by descriptor, and copied for as many bytes as were charged. Regular files with one name
+ * are taken; everything else that matched is listed in outputs.refused. Names must be UTF-8 without control characters.
+ * A limit that is passed ends the job as the agent's failure with the limit's name; what was copied until then stays.
  */
 #include "runner/copy.h"
 #include "runner/glob.h"
@@ -24,7 +24,7 @@
 
 #define GLOBS_MAX 64
 #define PATH_BYTES_MAX 4096
-#define REFUSED_MAX 1000      /* lines; then one that says how many more */
+#define REFUSED_MAX 1000 /* lines; then one that says how many more */
 #define WALK_ENTRIES_MAX 2000000
 
 struct collector {
@@ -32,8 +32,8 @@ struct collector {
     struct copy_budget budget;
     struct glob *globs; /* owned */
     uint32_t glob_count;
-    int attempt_fd;     /* TASK/ATTEMPT; -1 before the first output */
-    int outputs_fd;     /* outputs/ in it */
+    int attempt_fd; /* TASK/ATTEMPT; -1 before the first output */
+    int outputs_fd; /* outputs/ in it */
     const struct job_place *place;
     const char *instance;
     unsigned attempt;
@@ -95,7 +95,8 @@ static int take_file(struct collector *collector, int fd, const char *name, cons
     int to_fd = open_output_directory(collector);
     if (to_fd < 0)
         return job_fail_os(collector->answer, "collect: cannot make outputs/");
-    int result = copy_file(fd, (uint64_t)about->st_size, to_fd, name, (about->st_mode & 0100) | 0400, collector->answer);
+    int result =
+        copy_file(fd, (uint64_t)about->st_size, to_fd, name, (about->st_mode & 0100) | 0400, collector->answer);
     close(to_fd);
     return result;
 }
@@ -107,7 +108,10 @@ static int take_match(struct collector *collector, int dir_fd, const char *name)
     int fd = paths_open_beneath(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, true);
     int os_errno = errno;
     if (fd < 0) {
-        refuse(collector, name, os_errno == ELOOP ? "a symbolic link" : os_errno == ENXIO ? "a socket or a device" : strerror(os_errno));
+        refuse(collector, name,
+               os_errno == ELOOP   ? "a symbolic link"
+               : os_errno == ENXIO ? "a socket or a device"
+                                   : strerror(os_errno));
         return 0;
     }
     int result = 0;
@@ -160,7 +164,8 @@ static bool is_directory(int dir_fd, const struct dirent *entry)
     return fstatat(dir_fd, entry->d_name, &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(about.st_mode);
 }
 
-static int walk_entry(struct collector *collector, int dir_fd, const struct dirent *entry, const glob_state *states, int depth)
+static int walk_entry(struct collector *collector, int dir_fd, const struct dirent *entry, const glob_state *states,
+                      int depth)
 {
     glob_state next[GLOBS_MAX];
     bool below = false, matched = false;
@@ -205,7 +210,8 @@ static int write_refused(struct collector *collector)
     if (open_attempt(collector) < 0)
         return -1;
     unlinkat(collector->attempt_fd, "outputs.refused", 0);
-    return paths_write_file(collector->attempt_fd, "outputs.refused", collector->refused.data, collector->refused.length);
+    return paths_write_file(collector->attempt_fd, "outputs.refused", collector->refused.data,
+                            collector->refused.length);
 }
 
 static int compile_globs(struct collector *collector, const struct runner_spawn *spawn, glob_state *states)
@@ -217,7 +223,8 @@ static int compile_globs(struct collector *collector, const struct runner_spawn 
         return job_fail(collector->answer, "infrastructure", "collect: no memory");
     for (uint32_t i = 0; i < spawn->collect_count; i++, collector->glob_count++) {
         if (glob_compile(&collector->globs[i], spawn->collect[i]) != 0)
-            return job_fail(collector->answer, "refused", "collect: `%.*s` is no glob", (int)(spawn->collect[i].length < 200 ? spawn->collect[i].length : 200),
+            return job_fail(collector->answer, "refused", "collect: `%.*s` is no glob",
+                            (int)(spawn->collect[i].length < 200 ? spawn->collect[i].length : 200),
                             spawn->collect[i].data);
         states[i] = glob_start(&collector->globs[i]);
     }

@@ -1,8 +1,8 @@
 /*
  * copy.c - copies of files and directories within a budget, by descriptor, following nothing
  *
- * Sources may change while they are read and may be anything: every entry is opened without following a link and without
- * blocking, looked at by descriptor, and read for at most the bytes that were charged for it.
+ * Sources may change while they are read and may be anything: every entry is opened without following a link and
+ * without blocking, looked at by descriptor, and read for at most the bytes that were charged for it.
  */
 #include "runner/copy.h"
 
@@ -78,7 +78,8 @@ int copy_charge(struct copy_budget *budget, uint64_t bytes, const char *class_na
     if (budget->files >= budget->files_max)
         return job_fail(answer, class_name, "more than %u files (%s)", budget->files_max, budget->files_limit);
     if (bytes > budget->bytes_max - budget->bytes)
-        return job_fail(answer, class_name, "more than %llu bytes (%s)", (unsigned long long)budget->bytes_max, budget->bytes_limit);
+        return job_fail(answer, class_name, "more than %llu bytes (%s)", (unsigned long long)budget->bytes_max,
+                        budget->bytes_limit);
     budget->files++;
     budget->bytes += bytes;
     return 0;
@@ -120,7 +121,8 @@ static int copy_directory(struct copy_walk *walk, int from_fd, int to_fd, const 
     if (depth + 1 >= COPY_DEPTH_MAX)
         return job_fail(walk->answer, "setup", "%s: deeper than %d directories", walk->shown, COPY_DEPTH_MAX);
     int made = paths_make(to_fd, name);
-    int result = made >= 0 ? copy_level(walk, from_fd, made, depth + 1) : job_fail_os(walk->answer, "%s: cannot make %s", walk->shown, name);
+    int result = made >= 0 ? copy_level(walk, from_fd, made, depth + 1)
+                           : job_fail_os(walk->answer, "%s: cannot make %s", walk->shown, name);
     if (made >= 0)
         close(made);
     return result;
@@ -182,7 +184,8 @@ static int copy_level(struct copy_walk *walk, int from_fd, int to_fd, int depth)
     return result;
 }
 
-int copy_tree(int from_fd, int to_fd, enum copy_links links, struct copy_budget *budget, const char *shown, struct job_answer *answer)
+int copy_tree(int from_fd, int to_fd, enum copy_links links, struct copy_budget *budget, const char *shown,
+              struct job_answer *answer)
 {
     struct copy_walk walk = {.links = links, .budget = budget, .answer = answer, .shown = shown};
     return copy_level(&walk, from_fd, to_fd, 0);
@@ -209,7 +212,8 @@ static int normalise(struct mf_span name, char *out, size_t out_bytes)
         start = end + 1;
         if (segment.length == 0 || mf_span_is(segment, "."))
             continue;
-        if (mf_span_is(segment, "..") || length + segment.length + 2 > out_bytes || memchr(segment.data, '\0', segment.length) != NULL)
+        if (mf_span_is(segment, "..") || length + segment.length + 2 > out_bytes ||
+            memchr(segment.data, '\0', segment.length) != NULL)
             return -1;
         if (length > 0)
             out[length++] = '/';
@@ -224,10 +228,12 @@ static int copy_one_listed(struct copy_walk *walk, int base_fd, int to_fd, struc
 {
     char path[4096];
     if ((file.length > 0 && file.data[0] == '/') || normalise(file, path, sizeof path) != 0)
-        return job_fail(walk->answer, "setup", "files: `%.*s` is not a path below the graph's directory", (int)(file.length < 200 ? file.length : 200), file.data);
+        return job_fail(walk->answer, "setup", "files: `%.*s` is not a path below the graph's directory",
+                        (int)(file.length < 200 ? file.length : 200), file.data);
     int fd = paths_open_beneath(base_fd, path, O_RDONLY | O_NONBLOCK, false);
     if (fd < 0)
-        return job_fail(walk->answer, "setup", "files: `%s`: %s", path, errno == ELOOP ? "is or goes through a symbolic link" : strerror(errno));
+        return job_fail(walk->answer, "setup", "files: `%s`: %s", path,
+                        errno == ELOOP ? "is or goes through a symbolic link" : strerror(errno));
     char *name = strrchr(path, '/');
     int dir_fd = to_fd;
     if (name != NULL) {
@@ -238,14 +244,16 @@ static int copy_one_listed(struct copy_walk *walk, int base_fd, int to_fd, struc
         name = path;
     }
     walk->shown = "files";
-    int result = dir_fd >= 0 ? copy_opened(walk, fd, dir_fd, name, 0) : job_fail_os(walk->answer, "files: cannot make the directory of `%s`", path);
+    int result = dir_fd >= 0 ? copy_opened(walk, fd, dir_fd, name, 0)
+                             : job_fail_os(walk->answer, "files: cannot make the directory of `%s`", path);
     if (dir_fd >= 0 && dir_fd != to_fd)
         close(dir_fd);
     close(fd);
     return result;
 }
 
-int copy_listed(const char *base, int to_fd, const struct mf_span *files, uint32_t count, struct copy_budget *budget, struct job_answer *answer)
+int copy_listed(const char *base, int to_fd, const struct mf_span *files, uint32_t count, struct copy_budget *budget,
+                struct job_answer *answer)
 {
     struct copy_walk walk = {.links = COPY_LINKS_REFUSE, .budget = budget, .answer = answer, .shown = "files"};
     int base_fd = count > 0 ? copy_open_base(base, answer) : -1;
@@ -304,7 +312,8 @@ static int show_entry(int from_fd, int to_fd, const struct dirent *entry, int de
         return copy_show_file(from_fd, entry->d_name, to_fd, entry->d_name, answer);
     int from = openat(from_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int to = from >= 0 ? paths_make(to_fd, entry->d_name) : -1;
-    int result = to >= 0 ? copy_show_tree(from, to, depth + 1, answer) : job_fail_os(answer, "inputs: cannot show %s", entry->d_name);
+    int result = to >= 0 ? copy_show_tree(from, to, depth + 1, answer)
+                         : job_fail_os(answer, "inputs: cannot show %s", entry->d_name);
     if (from >= 0)
         close(from);
     if (to >= 0)

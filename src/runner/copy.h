@@ -28,17 +28,19 @@ int copy_file(int from_fd, uint64_t bytes, int to_dir_fd, const char *name, mode
 int copy_charge(struct copy_budget *budget, uint64_t bytes, const char *class_name, struct job_answer *answer);
 
 /* Everything in one directory into another. `shown` names it in a reason. */
-int copy_tree(int from_fd, int to_fd, enum copy_links links, struct copy_budget *budget, const char *shown, struct job_answer *answer);
+int copy_tree(int from_fd, int to_fd, enum copy_links links, struct copy_budget *budget, const char *shown,
+              struct job_answer *answer);
 
 /* `files` of a graph: each relative to `base_fd`, to the same path below `to_fd`. */
-int copy_listed(const char *base, int to_fd, const struct mf_span *files, uint32_t count, struct copy_budget *budget, struct job_answer *answer);
+int copy_listed(const char *base, int to_fd, const struct mf_span *files, uint32_t count, struct copy_budget *budget,
+                struct job_answer *answer);
 
 /* A directory of the graph, opened beneath its base; -1 with *answer filled. */
 int copy_open_base(const char *base, struct job_answer *answer);
 
 /*
- * For showing files to an agent without letting it change them: each file becomes a copy of its own up to 1 MiB; above, a clone where the
- * file system has them, else a hard link to the read-only original.
+ * For showing files to an agent without letting it change them: each file becomes a copy of its own up to 1 MiB; above,
+ * a clone where the file system has them, else a hard link to the read-only original.
  */
 int copy_show_file(int from_dir_fd, const char *from_name, int to_dir_fd, const char *name, struct job_answer *answer);
 int copy_show_tree(int from_fd, int to_fd, int depth, struct job_answer *answer);

@@ -23,7 +23,8 @@ static struct environment_entry *find(const struct environment *environment, str
 {
     for (uint32_t i = 0; i < environment->count; i++) {
         struct environment_entry *entry = &environment->entries[i];
-        if (entry->name_length == name.length && memcmp(environment->text.data + entry->offset, name.data, name.length) == 0)
+        if (entry->name_length == name.length &&
+            memcmp(environment->text.data + entry->offset, name.data, name.length) == 0)
             return entry;
     }
     return NULL;
@@ -34,8 +35,8 @@ static int check(struct mf_span name, struct mf_span value, struct mf_error *err
     if (name.length == 0 || memchr(name.data, '=', name.length) != NULL || memchr(name.data, '\0', name.length) != NULL)
         return mf_fail(error, MF_INPUT, "environment: a name is empty or holds `=` or NUL");
     if (value.length > 0 && memchr(value.data, '\0', value.length) != NULL)
-        return mf_fail(error, MF_INPUT, "environment: the value of %.*s holds a NUL", (int)(name.length < 64 ? name.length : 64),
-                       name.data);
+        return mf_fail(error, MF_INPUT, "environment: the value of %.*s holds a NUL",
+                       (int)(name.length < 64 ? name.length : 64), name.data);
     if (name.length + value.length + 2 > ENVIRONMENT_ENTRY_BYTES_MAX)
         return mf_fail(error, MF_LIMIT, "environment: %.*s is longer than argument_bytes_max",
                        (int)(name.length < 64 ? name.length : 64), name.data);
@@ -57,7 +58,8 @@ int environment_set(struct environment *environment, struct mf_span name, struct
         entry = &environment->entries[environment->count++];
     }
     struct mf_buf *text = &environment->text;
-    *entry = (struct environment_entry){(uint32_t)text->length, (uint32_t)(name.length + value.length + 2), (uint32_t)name.length};
+    *entry = (struct environment_entry){(uint32_t)text->length, (uint32_t)(name.length + value.length + 2),
+                                        (uint32_t)name.length};
     mf_buf_span(text, name);
     mf_buf_char(text, '=');
     mf_buf_span(text, value);
@@ -86,6 +88,7 @@ const struct mf_span *environment_spans(struct environment *environment)
     mf_free(environment->spans);
     environment->spans = mf_calloc(environment->count + 1, sizeof environment->spans[0]);
     for (uint32_t i = 0; environment->spans != NULL && i < environment->count; i++)
-        environment->spans[i] = (struct mf_span){environment->text.data + environment->entries[i].offset, environment->entries[i].length};
+        environment->spans[i] =
+            (struct mf_span){environment->text.data + environment->entries[i].offset, environment->entries[i].length};
     return environment->spans;
 }

@@ -18,7 +18,7 @@ struct environment {
     struct mf_buf text; /* all entries, each with its NUL; secret */
     struct environment_entry {
         uint32_t offset, length, name_length; /* length counts the NUL */
-    } *entries;         /* owned */
+    } * entries;                              /* owned */
     size_t capacity;
     uint32_t count;
     struct mf_span *spans; /* owned: made by environment_spans */

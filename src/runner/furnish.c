@@ -6,8 +6,9 @@
  *   in/previous/{outcome,stdout.log,stderr.log,verify.log,setup.log,outputs/}
  *   in/subject/{workspace,outputs,result.json} workspace and outputs are links to the agent's, which is dead
  *
- * Without a sandbox an agent can reach the originals anyway; what can be done is that nothing it does *to what it was shown*
- * changes them: copies of small files, clones or read-only hard links of large ones (copy.h), never a link to a directory of results.
+ * Without a sandbox an agent can reach the originals anyway; what can be done is that nothing it does *to what it was
+ * shown* changes them: copies of small files, clones or read-only hard links of large ones (copy.h), never a link to a
+ * directory of results.
  */
 #include "runner/copy.h"
 #include "runner/paths.h"
@@ -70,7 +71,8 @@ static int show_result(const struct job_place *place, struct mf_span sha256, int
         return job_fail(answer, "infrastructure", "inputs: a result's name is no SHA-256");
     snprintf(name, sizeof name, "%.*s.json", MF_SPAN_ARGS(sha256));
     int results_fd = openat(place->run_fd, "results", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int result = results_fd >= 0 ? copy_show_file(results_fd, name, to_fd, "result.json", answer) : job_fail_os(answer, "inputs: cannot open the results");
+    int result = results_fd >= 0 ? copy_show_file(results_fd, name, to_fd, "result.json", answer)
+                                 : job_fail_os(answer, "inputs: cannot open the results");
     if (results_fd >= 0)
         close(results_fd);
     return result;
@@ -95,7 +97,8 @@ static int show_outputs(const struct job_place *place, struct mf_span outputs, i
     return result;
 }
 
-static int show_input(const struct job_place *place, const struct runner_input *input, int inputs_fd, struct job_answer *answer)
+static int show_input(const struct job_place *place, const struct runner_input *input, int inputs_fd,
+                      struct job_answer *answer)
 {
     char path[PATHS_INSTANCE_BYTES_MAX];
     if (!paths_instance_valid(input->path) || mf_span_copy(input->path, path, sizeof path) != 0)
@@ -110,7 +113,8 @@ static int show_input(const struct job_place *place, const struct runner_input *
     return result;
 }
 
-static int show_inputs(const struct job_place *place, const struct runner_input *inputs, uint32_t count, int in_fd, struct job_answer *answer)
+static int show_inputs(const struct job_place *place, const struct runner_input *inputs, uint32_t count, int in_fd,
+                       struct job_answer *answer)
 {
     int fd = paths_make(in_fd, "inputs");
     if (fd < 0)
@@ -134,7 +138,8 @@ static int show_listed_inputs(const struct job_place *place, struct mf_span file
         text = mf_alloc((size_t)about.st_size + 1);
     size_t length = 0;
     ssize_t got;
-    while (text != NULL && length < (size_t)about.st_size && (got = read(fd, text + length, (size_t)about.st_size - length)) > 0)
+    while (text != NULL && length < (size_t)about.st_size &&
+           (got = read(fd, text + length, (size_t)about.st_size - length)) > 0)
         length += (size_t)got;
     if (fd >= 0)
         close(fd);
@@ -144,8 +149,9 @@ static int show_listed_inputs(const struct job_place *place, struct mf_span file
     uint32_t count = 0;
     struct message_memory memory = {.count = 0};
     frame_read(&reader, (struct mf_span){text, text != NULL ? length : 0});
-    int result = message_take_inputs(&reader, &inputs, &count, &memory) == 0 ? show_inputs(place, inputs, count, in_fd, answer)
-                                                                            : job_fail(answer, "infrastructure", "inputs: the list cannot be read");
+    int result = message_take_inputs(&reader, &inputs, &count, &memory) == 0
+                     ? show_inputs(place, inputs, count, in_fd, answer)
+                     : job_fail(answer, "infrastructure", "inputs: the list cannot be read");
     message_memory_free(&memory);
     mf_free(text);
     return result;
@@ -153,14 +159,16 @@ static int show_listed_inputs(const struct job_place *place, struct mf_span file
 
 /* --- previous --- */
 
-static int furnish_previous(const struct runner_spawn *spawn, const char *instance, const struct job_place *place, int in_fd, struct job_answer *answer)
+static int furnish_previous(const struct runner_spawn *spawn, const char *instance, const struct job_place *place,
+                            int in_fd, struct job_answer *answer)
 {
     static const char *const logs[] = {"stdout.log", "stderr.log", "verify.log", "setup.log"};
     char outputs[PATHS_INSTANCE_BYTES_MAX + 32];
     int fd = paths_make(in_fd, "previous");
     int from = paths_make_attempt(place->run_fd, instance, spawn->previous_attempt);
     int result = fd >= 0 && from >= 0 ? 0 : job_fail_os(answer, "previous: cannot show the attempt");
-    if (result == 0 && paths_write_file(fd, "outcome", spawn->previous_outcome.data, spawn->previous_outcome.length) != 0)
+    if (result == 0 &&
+        paths_write_file(fd, "outcome", spawn->previous_outcome.data, spawn->previous_outcome.length) != 0)
         result = job_fail_os(answer, "previous: cannot write the outcome");
     for (size_t i = 0; i < sizeof logs / sizeof logs[0] && result == 0; i++)
         if (faccessat(from, logs[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
@@ -177,7 +185,8 @@ static int furnish_previous(const struct runner_spawn *spawn, const char *instan
 
 /* --- verify --- */
 
-static int furnish_subject(const struct message_job *job, const char *instance, uint32_t attempt, const struct job_place *place, int in_fd, struct job_answer *answer)
+static int furnish_subject(const struct message_job *job, const char *instance, uint32_t attempt,
+                           const struct job_place *place, int in_fd, struct job_answer *answer)
 {
     char target[4300];
     int fd = paths_make(in_fd, "subject");
@@ -201,21 +210,26 @@ static int furnish_subject(const struct message_job *job, const char *instance, 
     return result;
 }
 
-static int furnish_verify(const struct message_job *job, const struct runner_spawn *spawn, const char *instance, const struct job_place *place, int in_fd,
-                          struct job_answer *answer)
+static int furnish_verify(const struct message_job *job, const struct runner_spawn *spawn, const char *instance,
+                          const struct job_place *place, int in_fd, struct job_answer *answer)
 {
     char base[4096];
-    struct copy_budget budget = {.bytes_max = UINT64_MAX, .files_max = COPY_ENTRIES_MAX, .bytes_limit = "workspace_bytes_max", .files_limit = "workspace_files_max"};
+    struct copy_budget budget = {.bytes_max = UINT64_MAX,
+                                 .files_max = COPY_ENTRIES_MAX,
+                                 .bytes_limit = "workspace_bytes_max",
+                                 .files_limit = "workspace_files_max"};
     if (mf_span_copy(spawn->base, base, sizeof base) != 0)
         return job_fail(answer, "refused", "verify: the graph's directory is no path");
     int ws_fd = openat(place->slot_fd, "ws", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int result = ws_fd >= 0 ? copy_listed(base, ws_fd, spawn->files, spawn->file_count, &budget, answer) : job_fail_os(answer, "verify: cannot open its workspace");
+    int result = ws_fd >= 0 ? copy_listed(base, ws_fd, spawn->files, spawn->file_count, &budget, answer)
+                            : job_fail_os(answer, "verify: cannot open its workspace");
     if (ws_fd >= 0)
         close(ws_fd);
     return result == 0 ? furnish_subject(job, instance, spawn->attempt, place, in_fd, answer) : result;
 }
 
-static int furnish(const struct message_job *job, const struct message_spawn *message, const struct job_place *place, int in_fd, struct job_answer *answer)
+static int furnish(const struct message_job *job, const struct message_spawn *message, const struct job_place *place,
+                   int in_fd, struct job_answer *answer)
 {
     const struct runner_spawn *spawn = &message->spawn;
     char instance[PATHS_INSTANCE_BYTES_MAX];
@@ -240,7 +254,8 @@ int job_furnish(const struct message_job *job, const struct job_place *place, st
     if (message_take_spawn(job->payload, &message, &memory) != 0)
         return job_fail(answer, "infrastructure", "spawn: the message is bad");
     int in_fd = paths_make(place->slot_fd, "in");
-    int result = in_fd >= 0 ? furnish(job, &message, place, in_fd, answer) : job_fail_os(answer, "workspace: cannot make in/");
+    int result =
+        in_fd >= 0 ? furnish(job, &message, place, in_fd, answer) : job_fail_os(answer, "workspace: cannot make in/");
     if (in_fd >= 0)
         close(in_fd);
     message_memory_free(&memory);

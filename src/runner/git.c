@@ -1,13 +1,13 @@
 /*
  * git.c - a git workspace: from a mirror that all runs of the host share, without a credential left in it
  *
- * STATE/mirrors/SHA256(URL) is a bare mirror, brought up to date under a lock; who waited for the lock while somebody else fetched
- * does not fetch again. The workspace is a full copy of its objects (no hard links, no alternates): what an agent does to its
- * .git reaches nobody else, and a mirror can be removed at any time.
+ * STATE/mirrors/SHA256(URL) is a bare mirror, brought up to date under a lock; who waited for the lock while somebody
+ * else fetched does not fetch again. The workspace is a full copy of its objects (no hard links, no alternates): what
+ * an agent does to its .git reaches nobody else, and a mirror can be removed at any time.
  *
- * git runs without the system's and the user's configuration, without hooks, prompts and submodules; the file protocol is allowed only
- * when the graph itself names a local path. A credential in the URL goes to git through an inherited memory file that a
- * credential helper reads: never in its arguments or environment.
+ * git runs without the system's and the user's configuration, without hooks, prompts and submodules; the file protocol
+ * is allowed only when the graph itself names a local path. A credential in the URL goes to git through an inherited
+ * memory file that a credential helper reads: never in its arguments or environment.
  *
  * A remote or a ref that cannot be had is the class `setup`, our own trouble is `infrastructure`.
  */
@@ -37,20 +37,21 @@
 struct git {
     const struct runner_prepare *prepare;
     struct job_answer *answer;
-    char url[2048];        /* without credential */
+    char url[2048]; /* without credential */
     char ref[512];
     char mirror[PATH_BYTES_MAX], workspace[PATH_BYTES_MAX], home[PATH_BYTES_MAX];
-    int credential_fd;     /* owned; -1: the URL has none */
+    int credential_fd; /* owned; -1: the URL has none */
     bool local;
-    char out[1024];        /* what the last command printed, without the newline */
-    char complaint[600];   /* the last lines of its stderr */
+    char out[1024];      /* what the last command printed, without the newline */
+    char complaint[600]; /* the last lines of its stderr */
 };
 
 /* --- the URL --- */
 
 bool git_url_is_local(const char *url)
 {
-    return url[0] == '/' || strncmp(url, "./", 2) == 0 || strncmp(url, "../", 3) == 0 || strncmp(url, "file://", 7) == 0;
+    return url[0] == '/' || strncmp(url, "./", 2) == 0 || strncmp(url, "../", 3) == 0 ||
+           strncmp(url, "file://", 7) == 0;
 }
 
 int git_split_url(const char *url, char *stripped, size_t stripped_bytes, char *credential, size_t credential_bytes)
@@ -96,7 +97,7 @@ static void write_decoded(FILE *out, const char *text, size_t length)
 static int credential_file(const char *credential)
 {
     int fd = memfd_create("credential", MFD_CLOEXEC);
-    FILE *out = fd >= 0 ? fdopen(dup(fd), "w") : NULL;
+    FILE *out = fd >= 0 ? fdopen(fcntl(fd, F_DUPFD_CLOEXEC, 3), "w") : NULL;
     if (out == NULL) {
         if (fd >= 0)
             close(fd);
@@ -134,14 +135,15 @@ static _Noreturn void execute(const struct git *git, char *const *argv, int out_
     snprintf(home, sizeof home, "HOME=%s", git->home);
     snprintf(allowed, sizeof allowed, "GIT_ALLOW_PROTOCOL=%s", git->local ? "file" : "https:http:ssh:git");
     char path[] = "PATH=/usr/local/bin:/usr/bin:/bin", lang[] = "LANG=C.UTF-8", prompt[] = "GIT_TERMINAL_PROMPT=0";
-    char system[] = "GIT_CONFIG_NOSYSTEM=1", global[] = "GIT_CONFIG_GLOBAL=/dev/null", ssh[] = "GIT_SSH_COMMAND=ssh -o BatchMode=yes";
+    char system[] = "GIT_CONFIG_NOSYSTEM=1", global[] = "GIT_CONFIG_GLOBAL=/dev/null",
+         ssh[] = "GIT_SSH_COMMAND=ssh -o BatchMode=yes";
     char *environment[] = {path, lang, home, allowed, prompt, system, global, ssh, NULL};
-    int null_fd = open("/dev/null", O_RDONLY);
-    dup2(null_fd, 0);
-    dup2(out_fd, 1);
-    dup2(err_fd, 2);
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    dup3(null_fd, 0, 0);
+    dup3(out_fd, 1, 0);
+    dup3(err_fd, 2, 0);
     if (git->credential_fd >= 0)
-        dup2(git->credential_fd, CREDENTIAL_FD);
+        dup3(git->credential_fd, CREDENTIAL_FD, 0);
     close_range(3, CREDENTIAL_FD - 1, 0);
     close_range(git->credential_fd >= 0 ? CREDENTIAL_FD + 1 : CREDENTIAL_FD, ~0U, 0);
     signal(SIGPIPE, SIG_DFL);
@@ -155,9 +157,27 @@ static _Noreturn void execute(const struct git *git, char *const *argv, int out_
 /* argv from our settings and the caller's words, NULL at the end. */
 static void write_arguments(const struct git *git, const char *const *words, const char *argv[ARGUMENTS_MAX])
 {
-    static const char *const settings[] = {"git", "-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "core.fsmonitor=false",
-                                           "-c", "submodule.recurse=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "advice.detachedHead=false",
-                                           "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60", "-c", "credential.helper="};
+    static const char *const settings[] = {"git",
+                                           "-c",
+                                           "core.hooksPath=/dev/null",
+                                           "-c",
+                                           "protocol.ext.allow=never",
+                                           "-c",
+                                           "core.fsmonitor=false",
+                                           "-c",
+                                           "submodule.recurse=false",
+                                           "-c",
+                                           "gc.auto=0",
+                                           "-c",
+                                           "maintenance.auto=false",
+                                           "-c",
+                                           "advice.detachedHead=false",
+                                           "-c",
+                                           "http.lowSpeedLimit=1",
+                                           "-c",
+                                           "http.lowSpeedTime=60",
+                                           "-c",
+                                           "credential.helper="};
     size_t count = 0;
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
         argv[count++] = settings[i];
@@ -246,7 +266,8 @@ static int update_mirror(struct git *git, int lock_fd, struct timespec since)
     struct stat about;
     bool there = access(git->mirror, F_OK) == 0;
     if (there && fstat(lock_fd, &about) == 0 && about.st_size > 0 &&
-        (about.st_mtim.tv_sec > since.tv_sec || (about.st_mtim.tv_sec == since.tv_sec && about.st_mtim.tv_nsec > since.tv_nsec)))
+        (about.st_mtim.tv_sec > since.tv_sec ||
+         (about.st_mtim.tv_sec == since.tv_sec && about.st_mtim.tv_nsec > since.tv_nsec)))
         return 0;
     if (!there && clone_mirror(git) != 0)
         return -1;
@@ -285,7 +306,8 @@ static int check_out(struct git *git)
         snprintf(branch, sizeof branch, "refs/heads/%s", git->ref);
         if (RUN(git, "-C", git->mirror, "show-ref", "--verify", "--quiet", "--", branch) != 0)
             branch[0] = '\0';
-    } else if (RUN(git, "-C", git->mirror, "symbolic-ref", "--quiet", "HEAD") == 0 && mf_span_copy(mf_span(git->out), branch, sizeof branch) != 0) {
+    } else if (RUN(git, "-C", git->mirror, "symbolic-ref", "--quiet", "HEAD") == 0 &&
+               mf_span_copy(mf_span(git->out), branch, sizeof branch) != 0) {
         branch[0] = '\0';
     }
     const char *name = strncmp(branch, "refs/heads/", 11) == 0 ? branch + 11 : NULL;
@@ -352,12 +374,14 @@ static int open_lock(struct git *git, const struct job_place *place, const char 
 static int take_url(struct git *git, const char *base, char *url, size_t url_bytes)
 {
     char given[2048], credential[1024];
-    if (mf_span_copy(git->prepare->git_url, given, sizeof given) != 0 || mf_span_copy(git->prepare->git_ref, git->ref, sizeof git->ref) != 0 ||
-        given[0] == '-' || git->ref[0] == '-')
+    if (mf_span_copy(git->prepare->git_url, given, sizeof given) != 0 ||
+        mf_span_copy(git->prepare->git_ref, git->ref, sizeof git->ref) != 0 || given[0] == '-' || git->ref[0] == '-')
         return job_fail(git->answer, "refused", "git: the URL or the ref is no usable text");
     git->local = git_url_is_local(given);
-    int length = given[0] == '.' ? snprintf(url, url_bytes, "%s/%s", base, given) : snprintf(url, url_bytes, "%s", given);
-    if (length < 0 || (size_t)length >= url_bytes || git_split_url(url, git->url, sizeof git->url, credential, sizeof credential) != 0)
+    int length =
+        given[0] == '.' ? snprintf(url, url_bytes, "%s/%s", base, given) : snprintf(url, url_bytes, "%s", given);
+    if (length < 0 || (size_t)length >= url_bytes ||
+        git_split_url(url, git->url, sizeof git->url, credential, sizeof credential) != 0)
         return job_fail(git->answer, "refused", "git: the URL is too long");
     if (credential[0] == '\0')
         return 0;
@@ -367,8 +391,8 @@ static int take_url(struct git *git, const char *base, char *url, size_t url_byt
     return git->credential_fd >= 0 ? 0 : job_fail_os(git->answer, "git: cannot hand over the credential");
 }
 
-int git_workspace(const struct runner_prepare *prepare, const char *base, int ws_fd, const struct job_place *place, struct copy_budget *budget,
-                  struct job_answer *answer)
+int git_workspace(const struct runner_prepare *prepare, const char *base, int ws_fd, const struct job_place *place,
+                  struct copy_budget *budget, struct job_answer *answer)
 {
     static struct git git; /* too large for a stack frame; one job a process */
     char url[2048 + PATH_MAX];
@@ -379,7 +403,8 @@ int git_workspace(const struct runner_prepare *prepare, const char *base, int ws
         return -1;
     if (path_of(ws_fd, git.workspace) != 0 || path_of(place->slot_fd, git.home) != 0)
         return job_fail_os(answer, "git: cannot name the workspace");
-    strncat(git.home, "/home", sizeof git.home - strlen(git.home) - 1);
+    size_t used = strlen(git.home); /* path_of leaves room */
+    snprintf(git.home + used, sizeof git.home - used, "/home");
     int lock_fd = open_lock(&git, place, url);
     explicit_bzero(url, sizeof url);
     int result = lock_fd >= 0 ? under_lock(&git, lock_fd, since) : -1;
@@ -389,7 +414,8 @@ int git_workspace(const struct runner_prepare *prepare, const char *base, int ws
         close(git.credential_fd);
     uint64_t bytes = 0;
     if (result == 0 && (paths_tree_bytes(ws_fd, 0, &bytes) != 0 || bytes > budget->bytes_max))
-        return job_fail(answer, "setup", "git: the workspace is larger than %llu bytes (%s)", (unsigned long long)budget->bytes_max, budget->bytes_limit);
+        return job_fail(answer, "setup", "git: the workspace is larger than %llu bytes (%s)",
+                        (unsigned long long)budget->bytes_max, budget->bytes_limit);
     budget->bytes += bytes;
     return result;
 }

@@ -1,8 +1,9 @@
 /*
  * runner/glob.h - which paths `collect` takes: segments with * and ?, and ** for any number of segments
  *
- * A glob is matched against a relative path segment by segment, so that a walk can leave out directories in which nothing
- * can match. `*` and `?` match within a segment, also a leading dot; a trailing "/" stands for "/" and "**" behind it.
+ * A glob is matched against a relative path segment by segment, so that a walk can leave out directories in which
+ * nothing can match. `*` and `?` match within a segment, also a leading dot; a trailing "/" stands for "/" and "**"
+ * behind it.
  */
 #ifndef MF_RUNNER_GLOB_H
 #define MF_RUNNER_GLOB_H

@@ -70,7 +70,8 @@ int job_fail_os(struct job_answer *answer, const char *format, ...)
 
 void job_run(const struct message_job *job, const struct job_place *place, struct job_answer *answer)
 {
-    static int (*const functions[JOB_KIND_COUNT])(const struct message_job *, const struct job_place *, struct job_answer *) = {
+    static int (*const functions[JOB_KIND_COUNT])(const struct message_job *, const struct job_place *,
+                                                  struct job_answer *) = {
         [JOB_WORKSPACE] = job_workspace,
         [JOB_FURNISH] = job_furnish,
         [JOB_COLLECT] = job_collect,

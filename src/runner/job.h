@@ -1,5 +1,6 @@
 /*
- * runner/job.h - work for a helper process of the spawner: bring a workspace, furnish a slot, collect what an agent left
+ * runner/job.h - work for a helper process of the spawner: bring a workspace, furnish a slot, collect what an agent
+ * left
  *
  * A job runs in a forked child that may block, allocate and fail as it likes; its answer goes through a pipe to the
  * spawner and on to the runner. It sees no secret: leases are in the environment of agents only.
@@ -22,9 +23,9 @@ enum job_kind {
 struct message_job {
     uint32_t kind;
     uint32_t slot;
-    bool again;           /* WORKSPACE: the slot is the previous attempt's: keep ws, empty the rest */
-    uint32_t subject;     /* FURNISH of verify: the agent's slot + 1; 0: it has none */
-    struct mf_span result; /* FURNISH of verify: the agent's result, SHA-256 hex or empty */
+    bool again;             /* WORKSPACE: the slot is the previous attempt's: keep ws, empty the rest */
+    uint32_t subject;       /* FURNISH of verify: the agent's slot + 1; 0: it has none */
+    struct mf_span result;  /* FURNISH of verify: the agent's result, SHA-256 hex or empty */
     struct mf_span payload; /* of the frame that asked for the stage */
 };
 void message_put_job(struct frame_writer *writer, const struct message_job *message);
@@ -44,12 +45,14 @@ struct job_answer {
 /* What a job works on; descriptors are the spawner's. */
 struct job_place {
     int run_fd;          /* runs/ID */
-    int slot_fd;         /* work/@N */
+    int slot_fd;         /* .work/@N */
     const char *run_dir; /* absolute */
 };
 
-/* Fails a job: returns -1, so that it reads `return job_fail(...)`. The reason may hold names that an agent chose: it is made printable. */
-int job_fail(struct job_answer *answer, const char *class_name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Fails a job: returns -1, so that it reads `return job_fail(...)`. The reason may hold names that an agent chose: it
+ * is made printable. */
+int job_fail(struct job_answer *answer, const char *class_name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* As job_fail for our own trouble, with strerror(errno). */
 int job_fail_os(struct job_answer *answer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -57,8 +60,11 @@ int job_fail_os(struct job_answer *answer, const char *format, ...) __attribute_
 void job_run(const struct message_job *job, const struct job_place *place, struct job_answer *answer);
 
 /* One function for each kind of job; each in a file of its own. */
-int job_workspace(const struct message_job *job, const struct job_place *place, struct job_answer *answer); /* workspace.c */
-int job_furnish(const struct message_job *job, const struct job_place *place, struct job_answer *answer);   /* furnish.c */
-int job_collect(const struct message_job *job, const struct job_place *place, struct job_answer *answer);   /* collect.c */
+int job_workspace(const struct message_job *job, const struct job_place *place,
+                  struct job_answer *answer); /* workspace.c */
+int job_furnish(const struct message_job *job, const struct job_place *place,
+                struct job_answer *answer); /* furnish.c */
+int job_collect(const struct message_job *job, const struct job_place *place,
+                struct job_answer *answer); /* collect.c */
 
 #endif

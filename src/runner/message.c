@@ -207,6 +207,8 @@ static void take_optional(struct frame_reader *reader, struct mf_span *out)
 {
     bool there = frame_take_flag(reader);
     *out = frame_take_span(reader);
+    if (!there && out->length > 0)
+        reader->bad = true;
     if (!there)
         *out = (struct mf_span){NULL, 0};
 }

@@ -1,8 +1,8 @@
 /*
  * runner/message.h - the long messages of the protocol as structs: one field list writes and reads each
  *
- * Encoding copies from the caller's struct into the queue. Decoding makes a struct whose spans point into the payload and
- * whose arrays live in a message_memory: both must stay as long as the struct is used.
+ * Encoding copies from the caller's struct into the queue. Decoding makes a struct whose spans point into the payload
+ * and whose arrays live in a message_memory: both must stay as long as the struct is used.
  */
 #ifndef MF_RUNNER_MESSAGE_H
 #define MF_RUNNER_MESSAGE_H
@@ -55,7 +55,7 @@ struct message_result {
 /* To the spawner: argv and environment entries end with their NUL inside the span. */
 struct message_run {
     uint32_t slot;
-    bool prompt;         /* stdin is in/prompt of the slot */
+    bool prompt; /* stdin is in/prompt of the slot */
     bool verify;
     struct mf_span mark; /* value of MAYFLY_SPAWN, to find what a tree left */
     struct mf_span path; /* PATH to search for argv[0] */
@@ -74,16 +74,16 @@ struct message_ended {
 
 struct message_release {
     uint32_t slot;
-    bool retain;         /* ws goes to PATH/ATTEMPT/workspace first */
+    bool retain; /* ws goes to PATH/ATTEMPT/workspace first */
     struct mf_span path;
     uint32_t attempt;
 };
 
 /* How a helper's work ended. */
 struct message_job_ended {
-    bool done;                  /* false: class_name and reason say why not */
+    bool done; /* false: class_name and reason say why not */
     struct mf_span class_name, reason;
-    struct mf_span text;        /* PREPARE: commit; COLLECT: SHA-256 of the result; may be empty */
+    struct mf_span text; /* PREPARE: commit; COLLECT: SHA-256 of the result; may be empty */
     uint64_t result_bytes, output_bytes;
     uint32_t output_files;
 };
@@ -109,6 +109,7 @@ MESSAGE_CODECS(X)
 
 /* A list of inputs alone, as it stands in an inputs file. */
 void message_put_inputs(struct frame_writer *writer, const struct runner_input *inputs, uint32_t count);
-int message_take_inputs(struct frame_reader *reader, const struct runner_input **inputs, uint32_t *count, struct message_memory *memory);
+int message_take_inputs(struct frame_reader *reader, const struct runner_input **inputs, uint32_t *count,
+                        struct message_memory *memory);
 
 #endif

@@ -116,7 +116,7 @@ int paths_write_file(int dir_fd, const char *name, const void *data, size_t byte
 
 struct removal {
     int top_fd;
-    unsigned moved;  /* names the directories that were moved up */
+    unsigned moved; /* names the directories that were moved up */
     bool incomplete;
 };
 
@@ -212,7 +212,8 @@ int paths_tree_bytes(int dir_fd, int depth, uint64_t *bytes)
             continue;
         if (S_ISREG(about.st_mode))
             *bytes += (uint64_t)about.st_size;
-        int fd = S_ISDIR(about.st_mode) ? openat(dir_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        int fd = S_ISDIR(about.st_mode) ? openat(dir_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                                        : -1;
         if (fd >= 0) {
             result = paths_tree_bytes(fd, depth + 1, bytes);
             close(fd);

@@ -1,10 +1,10 @@
 /*
  * peer.c - the orchestrator's end of the runner: start it, tell it what to do, hear what happened
  *
- * Every send is one frame in the queue of a channel; every answer becomes one callback. The process is started with fork
- * and exec, with system calls only in between, because the orchestrator has threads. When the connection ends the runner
- * is reaped (killed if need be) and its agents are swept before `died` is called, so that the caller may start another at
- * once.
+ * Every send is one frame in the queue of a channel; every answer becomes one callback. The process is started with
+ * fork and exec, with system calls only in between, because the orchestrator has threads. When the connection ends the
+ * runner is reaped (killed if need be) and its agents are swept before `died` is called, so that the caller may start
+ * another at once.
  */
 #include "runner/peer.h"
 
@@ -36,10 +36,10 @@ struct runner_peer {
     struct channel *channel;
     struct runner_handlers handlers;
     void *context;
-    pid_t pid;   /* 0: reaped */
+    pid_t pid; /* 0: reaped */
     bool greeted;
     bool dead;
-    int run_dir_fd;        /* not owned */
+    int run_dir_fd;         /* not owned */
     char *run_dir, *run_id; /* owned */
 };
 
@@ -132,7 +132,8 @@ static int on_result(struct runner_peer *peer, const struct frame *frame)
         return -1;
     message_memory_free(&memory);
     if (mf_span_copy(message.class_name, class_name, sizeof class_name) != 0 ||
-        mf_span_copy(message.reason, reason, sizeof reason) != 0 || mf_span_copy(message.sha256, sha256, sizeof sha256) != 0)
+        mf_span_copy(message.reason, reason, sizeof reason) != 0 ||
+        mf_span_copy(message.sha256, sha256, sizeof sha256) != 0)
         return -1;
     struct runner_result result = {
         .stage = frame->stage,
@@ -219,12 +220,12 @@ static _Noreturn void child(const struct runner_options *options, int socket_fd,
     sigset_t none;
     sigemptyset(&none);
     setsid();
-    int null_fd = open("/dev/null", O_RDWR);
-    /* both above the numbers that they will get, so that neither dup2 destroys the other */
-    int socket_copy = fcntl(socket_fd, F_DUPFD, 10);
-    int run_dir_copy = fcntl(options->run_dir_fd, F_DUPFD, 10);
-    if (null_fd < 0 || socket_copy < 0 || run_dir_copy < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0 ||
-        dup2(socket_copy, 3) < 0 || dup2(run_dir_copy, 4) < 0)
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    /* both above the numbers that they will get, so that neither dup3 destroys the other */
+    int socket_copy = fcntl(socket_fd, F_DUPFD_CLOEXEC, 10);
+    int run_dir_copy = fcntl(options->run_dir_fd, F_DUPFD_CLOEXEC, 10);
+    if (null_fd < 0 || socket_copy < 0 || run_dir_copy < 0 || dup3(null_fd, 0, 0) < 0 || dup3(null_fd, 1, 0) < 0 ||
+        dup3(socket_copy, 3, 0) < 0 || dup3(run_dir_copy, 4, 0) < 0)
         _exit(127);
     close_range(5, ~0U, 0);
     for (int i = 1; i < NSIG; i++)
@@ -285,8 +286,8 @@ static void peer_free(struct runner_peer *peer)
     mf_free(peer);
 }
 
-int runner_start(struct runner_peer **out, struct net_loop *loop, const struct runner_options *options, const struct runner_handlers *handlers,
-                 void *context, struct mf_error *error)
+int runner_start(struct runner_peer **out, struct net_loop *loop, const struct runner_options *options,
+                 const struct runner_handlers *handlers, void *context, struct mf_error *error)
 {
     *out = NULL;
     struct runner_peer *peer = mf_calloc(1, sizeof *peer);
@@ -361,7 +362,8 @@ static size_t inputs_bytes(const struct runner_spawn *spawn)
 }
 
 /* The list as a file in work/; a helper of the spawner reads and removes it. */
-static int write_inputs(struct runner_peer *peer, const struct runner_spawn *spawn, const char *name, struct mf_error *error)
+static int write_inputs(struct runner_peer *peer, const struct runner_spawn *spawn, const char *name,
+                        struct mf_error *error)
 {
     struct mf_buf out;
     mf_buf_init(&out, INPUTS_BYTES_MAX);
@@ -421,7 +423,8 @@ int runner_send_drop(struct runner_peer *peer, uint64_t lease, struct mf_error *
     return channel_end(peer->channel, &writer, error);
 }
 
-int runner_send_finish(struct runner_peer *peer, struct mf_span path, uint32_t attempt, enum runner_retain retain, bool again, struct mf_error *error)
+int runner_send_finish(struct runner_peer *peer, struct mf_span path, uint32_t attempt, enum runner_retain retain,
+                       bool again, struct mf_error *error)
 {
     struct frame_writer writer;
     struct message_finish message = {.path = path, .attempt = attempt, .retain = (uint32_t)retain, .again = again};

@@ -37,9 +37,10 @@ static void start_setup(struct stage *stage)
     struct environment environment;
     struct mf_error error = {.code = MF_NONE};
     environment_init(&environment);
-    bool done = net_timer_create(&stage->timer, stage->runner->loop, on_timeout, stage, &error) == 0 &&
-                process_environment(stage, prepare->environment, prepare->environment_count, &environment, &error) == 0 &&
-                process_run(stage, prepare->setup, prepare->setup_count, &environment, false, &error) == 0;
+    bool done =
+        net_timer_create(&stage->timer, stage->runner->loop, on_timeout, stage, &error) == 0 &&
+        process_environment(stage, prepare->environment, prepare->environment_count, &environment, &error) == 0 &&
+        process_run(stage, prepare->setup, prepare->setup_count, &environment, false, &error) == 0;
     environment_free(&environment);
     if (done && prepare->setup_timeout_ms > 0)
         net_timer_set(stage->timer, net_now_ms() + prepare->setup_timeout_ms);
@@ -145,7 +146,8 @@ static void describe(const struct stage *stage, const struct message_ended *ende
 {
     char duration[32];
     if (stage->timed_out)
-        mf_buf_printf(reason, "setup: still ran after %s", mf_format_duration(stage->prepare.setup_timeout_ms, duration));
+        mf_buf_printf(reason, "setup: still ran after %s",
+                      mf_format_duration(stage->prepare.setup_timeout_ms, duration));
     else if (ended->signal != 0)
         mf_buf_printf(reason, "setup: ended by signal %" PRId64, ended->signal);
     else

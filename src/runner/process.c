@@ -67,7 +67,8 @@ void stage_destroy(struct stage *stage)
 
 /* --- messages --- */
 
-void runner_reply(struct runner *runner, enum frame_type type, uint64_t stage, struct mf_span first, struct mf_span second)
+void runner_reply(struct runner *runner, enum frame_type type, uint64_t stage, struct mf_span first,
+                  struct mf_span second)
 {
     struct frame_writer writer;
     channel_begin(runner->orchestrator, &writer, type, stage, 0);
@@ -105,10 +106,12 @@ void process_kill(struct stage *stage, uint32_t level)
 
 /* --- environment --- */
 
-int process_set_path(struct stage *stage, struct environment *environment, const char *name, const char *below, struct mf_error *error)
+int process_set_path(struct stage *stage, struct environment *environment, const char *name, const char *below,
+                     struct mf_error *error)
 {
     char path[sizeof stage->runner->run_dir + 64];
-    snprintf(path, sizeof path, "%s/" PATHS_WORK "/" PATHS_SLOT_FORMAT "/%s", stage->runner->run_dir, stage->slot, below);
+    snprintf(path, sizeof path, "%s/" PATHS_WORK "/" PATHS_SLOT_FORMAT "/%s", stage->runner->run_dir, stage->slot,
+             below);
     return environment_set_text(environment, name, path, error);
 }
 
@@ -122,12 +125,13 @@ static int set_own(struct stage *stage, struct environment *environment, struct 
     return environment_set_text(environment, "MAYFLY_ATTEMPT", number, error);
 }
 
-int process_environment(struct stage *stage, const struct runner_variable *given, uint32_t given_count, struct environment *environment,
-                        struct mf_error *error)
+int process_environment(struct stage *stage, const struct runner_variable *given, uint32_t given_count,
+                        struct environment *environment, struct mf_error *error)
 {
     if (environment_set_text(environment, "PATH", stage->runner->path, error) != 0 ||
         environment_set_text(environment, "LANG", "C.UTF-8", error) != 0 ||
-        environment_set_text(environment, "TERM", "dumb", error) != 0 || process_set_path(stage, environment, "HOME", "home", error) != 0)
+        environment_set_text(environment, "TERM", "dumb", error) != 0 ||
+        process_set_path(stage, environment, "HOME", "home", error) != 0)
         return -1;
     for (uint32_t i = 0; i < given_count; i++)
         if (environment_set(environment, given[i].name, given[i].value, error) != 0)
@@ -169,8 +173,8 @@ static struct mf_span *terminated_copy(const struct mf_span *argv, uint32_t argc
     return spans;
 }
 
-int process_run(struct stage *stage, const struct mf_span *argv, uint32_t argc, struct environment *environment, bool prompt,
-                struct mf_error *error)
+int process_run(struct stage *stage, const struct mf_span *argv, uint32_t argc, struct environment *environment,
+                bool prompt, struct mf_error *error)
 {
     char mark[TREE_MARK_BYTES_MAX];
     if (argc == 0)
@@ -215,7 +219,9 @@ int process_started(struct stage *stage, const int *descriptors)
     const char *instance = stage->attempt->path;
     uint32_t number = stage->attempt->number;
     uint64_t bytes_max = stage->kind == STAGE_PREPARE ? 0 : stage->spawn.spawn.log_bytes_max;
-    const char *name = stage->kind == STAGE_PREPARE ? "setup.log" : stage->kind == STAGE_VERIFY ? "verify.log" : "stdout.log";
+    const char *name = stage->kind == STAGE_PREPARE  ? "setup.log"
+                       : stage->kind == STAGE_VERIFY ? "verify.log"
+                                                     : "stdout.log";
     stage->pidfd = descriptors[0];
     capture_log_init(&stage->out_log, runner->run_fd, instance, number, name, bytes_max);
     capture_log_init(&stage->err_log, runner->run_fd, instance, number, "stderr.log", bytes_max);
@@ -261,7 +267,8 @@ static const char *execute_words(int os_errno)
 
 static bool agents_fault(int os_errno)
 {
-    static const int faults[] = {ENOENT, EACCES, ENOEXEC, E2BIG, ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG, EINVAL, EPERM, ETXTBSY, ELIBBAD};
+    static const int faults[] = {ENOENT, EACCES,       ENOEXEC, E2BIG, ENOTDIR, EISDIR,
+                                 ELOOP,  ENAMETOOLONG, EINVAL,  EPERM, ETXTBSY, ELIBBAD};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         if (faults[i] == os_errno)
             return true;
@@ -275,6 +282,7 @@ const char *process_failure(uint64_t step, int os_errno, struct mf_span program,
         snprintf(reason, RUNNER_REASON_BYTES_MAX, "command `%.*s`: %s", shown, program.data, execute_words(os_errno));
         return "agent";
     }
-    snprintf(reason, RUNNER_REASON_BYTES_MAX, "command `%.*s`: cannot be started: %s", shown, program.data, strerror(os_errno));
+    snprintf(reason, RUNNER_REASON_BYTES_MAX, "command `%.*s`: cannot be started: %s", shown, program.data,
+             strerror(os_errno));
     return "infrastructure";
 }

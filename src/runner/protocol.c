@@ -69,7 +69,8 @@ enum frame_parse frame_parse(struct mf_span bytes, unsigned senders, struct fram
         return FRAME_PARSE_PARTIAL;
     frame->stage = load(bytes.data + 6, 8);
     frame->lease = load(bytes.data + 14, 8);
-    frame->payload = (struct mf_span){bytes.data + FRAME_HEAD_BYTES, (size_t)length + FRAME_LENGTH_BYTES - FRAME_HEAD_BYTES};
+    frame->payload =
+        (struct mf_span){bytes.data + FRAME_HEAD_BYTES, (size_t)length + FRAME_LENGTH_BYTES - FRAME_HEAD_BYTES};
     *consumed = FRAME_LENGTH_BYTES + (size_t)length;
     return FRAME_PARSE_WHOLE;
 }

@@ -1,12 +1,13 @@
 /*
  * runner/protocol.h - frames between the orchestrator, the runner and its spawner: one table, one reader, one writer
  *
- * A frame is u32 length of what follows (at most 1 MiB), u16 type, u64 stage, u64 lease, then the payload: fields, each a
- * u32 length and so many bytes. All numbers are little endian and written byte by byte, so that no struct layout leaks
- * into the protocol. A number is a field of eight bytes; a list is a number and so many fields.
+ * A frame is u32 length of what follows (at most 1 MiB), u16 type, u64 stage, u64 lease, then the payload: fields, each
+ * a u32 length and so many bytes. All numbers are little endian and written byte by byte, so that no struct layout
+ * leaks into the protocol. A number is a field of eight bytes; a list is a number and so many fields.
  *
- * The reader trusts nothing: it allocates nothing, stays inside the bytes it was given, and one bad field makes the whole
- * message bad (`bad` stays set, later reads give zeros). The caller treats a bad message as the death of the peer.
+ * The reader trusts nothing: it allocates nothing, stays inside the bytes it was given, and one bad field makes the
+ * whole message bad (`bad` stays set, later reads give zeros). The caller treats a bad message as the death of the
+ * peer.
  */
 #ifndef MF_RUNNER_PROTOCOL_H
 #define MF_RUNNER_PROTOCOL_H
@@ -21,7 +22,7 @@
 #define FRAME_VERSION 1
 #define FRAME_LENGTH_BYTES 4
 #define FRAME_HEAD_BYTES (FRAME_LENGTH_BYTES + 2 + 8 + 8)
-#define FRAME_BYTES_MAX (1u << 20)                              /* what the length may say */
+#define FRAME_BYTES_MAX (1u << 20) /* what the length may say */
 #define FRAME_WHOLE_BYTES_MAX (FRAME_LENGTH_BYTES + FRAME_BYTES_MAX)
 
 /* Above the first, SPAWN, PREPARE and LEASE are refused; at the second the peer counts as dead. */
@@ -47,14 +48,14 @@ enum frame_sender { FRAME_FROM_ORCHESTRATOR = 1, FRAME_FROM_RUNNER = 2, FRAME_TO
     X(RESULT, 13, FRAME_FROM_RUNNER, 0)                                                                                \
     X(FINISH, 14, FRAME_FROM_ORCHESTRATOR, 0)                                                                          \
     /* between the runner and its spawner */                                                                           \
-    X(RUN, 64, FRAME_TO_SPAWNER, 0)                /* start a process in a slot */                                     \
-    X(RUN_STARTED, 65, FRAME_FROM_SPAWNER, 3)      /* pidfd, stdout, stderr */                                         \
+    X(RUN, 64, FRAME_TO_SPAWNER, 0)           /* start a process in a slot */                                          \
+    X(RUN_STARTED, 65, FRAME_FROM_SPAWNER, 3) /* pidfd, stdout, stderr */                                              \
     X(RUN_FAILED, 66, FRAME_FROM_SPAWNER, 0)                                                                           \
-    X(RUN_ENDED, 67, FRAME_FROM_SPAWNER, 0)        /* the whole tree is dead */                                        \
-    X(KILL, 68, FRAME_TO_SPAWNER, 0)               /* level 1: SIGTERM, 2: SIGKILL; to a tree or to a helper */        \
-    X(JOB, 69, FRAME_TO_SPAWNER, 0)                /* work for a helper process */                                     \
+    X(RUN_ENDED, 67, FRAME_FROM_SPAWNER, 0) /* the whole tree is dead */                                               \
+    X(KILL, 68, FRAME_TO_SPAWNER, 0)        /* level 1: SIGTERM, 2: SIGKILL; to a tree or to a helper */               \
+    X(JOB, 69, FRAME_TO_SPAWNER, 0)         /* work for a helper process */                                            \
     X(JOB_ENDED, 70, FRAME_FROM_SPAWNER, 0)                                                                            \
-    X(RELEASE, 71, FRAME_TO_SPAWNER, 0)            /* the slot's directory goes to the trash */                        \
+    X(RELEASE, 71, FRAME_TO_SPAWNER, 0) /* the slot's directory goes to the trash */                                   \
     /* an orderly end: kill what runs, remove work/, then leave; end-of-file alone skips the removal */                \
     X(STOP, 72, FRAME_FROM_ORCHESTRATOR | FRAME_TO_SPAWNER, 0)
 
@@ -73,8 +74,8 @@ struct frame {
 enum frame_parse { FRAME_PARSE_WHOLE, FRAME_PARSE_PARTIAL, FRAME_PARSE_BAD };
 
 /*
- * Looks for one frame at the start of `bytes` that one of `senders` may send. WHOLE: *frame and *consumed are set. PARTIAL:
- * more bytes are needed. BAD: unknown type, wrong direction or oversized; the connection is to be given up.
+ * Looks for one frame at the start of `bytes` that one of `senders` may send. WHOLE: *frame and *consumed are set.
+ * PARTIAL: more bytes are needed. BAD: unknown type, wrong direction or oversized; the connection is to be given up.
  */
 enum frame_parse frame_parse(struct mf_span bytes, unsigned senders, struct frame *frame, size_t *consumed);
 

@@ -1,10 +1,10 @@
 /*
  * redact.c - takes secret values out of a stream, whatever the borders of its reads
  *
- * The automaton is a trie with failure links; children are lists, because a full table would cost 64 KiB for each secret and
- * all but the first bytes of a value have one successor. The state's depth says how many of the last bytes are the start of
- * some value; exactly those are held. A value that ends at a state is at most as long as its depth, so every match lies
- * within the held bytes and can still be taken out.
+ * The automaton is a trie with failure links; children are lists, because a full table would cost 64 KiB for each
+ * secret and all but the first bytes of a value have one successor. The state's depth says how many of the last bytes
+ * are the start of some value; exactly those are held. A value that ends at a state is at most as long as its depth, so
+ * every match lies within the held bytes and can still be taken out.
  */
 #include "runner/redact.h"
 
@@ -17,7 +17,7 @@ struct node {
     uint32_t failure;
     uint32_t child, sibling; /* 0: none; node 0 is the root and nobody's child */
     uint32_t depth;
-    uint32_t longest;        /* length of the longest value that ends here; 0: none */
+    uint32_t longest; /* length of the longest value that ends here; 0: none */
     unsigned char byte;
 };
 
@@ -44,7 +44,8 @@ static uint32_t child_of(const struct redactor *redactor, uint32_t at, unsigned 
 static uint32_t add_child(struct redactor *redactor, uint32_t at, unsigned char byte)
 {
     void *nodes = redactor->nodes;
-    if (redactor->count >= REDACT_NODES_MAX || mf_grow(&nodes, &redactor->capacity, redactor->count + 1, sizeof(struct node), 256) != 0)
+    if (redactor->count >= REDACT_NODES_MAX ||
+        mf_grow(&nodes, &redactor->capacity, redactor->count + 1, sizeof(struct node), 256) != 0)
         return 0;
     redactor->nodes = nodes;
     uint32_t made = redactor->count++;
@@ -76,8 +77,8 @@ static int add_pattern(struct redactor *redactor, const char *text, size_t lengt
 }
 
 /*
- * What base64 makes of the value in the middle of other bytes: for each alignment the characters that depend on the value
- * alone. `skip` bytes stand in front; a character holds 6 bits.
+ * What base64 makes of the value in the middle of other bytes: for each alignment the characters that depend on the
+ * value alone. `skip` bytes stand in front; a character holds 6 bits.
  */
 static int add_base64(struct redactor *redactor, struct mf_span value, void (*encode)(const void *, size_t, char *))
 {
@@ -107,7 +108,8 @@ static int add_percent(struct redactor *redactor, struct mf_span value, const ch
     mf_buf_init_secret(&text, 3 * REDACT_VALUE_BYTES_MAX);
     for (size_t i = 0; i < value.length; i++) {
         unsigned char c = (unsigned char)value.data[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c != '\0' && strchr("-._~", c) != NULL);
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     (c != '\0' && strchr("-._~", c) != NULL);
         if (plain)
             mf_buf_char(&text, (char)c);
         else

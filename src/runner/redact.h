@@ -1,10 +1,10 @@
 /*
  * runner/redact.h - takes secret values out of a stream, whatever the borders of its reads
  *
- * Each value is looked for as it is, in base64 and base64url at each of the three alignments, percent-encoded and as a JSON
- * string escapes it. All of them are found in one pass whose cost does not depend on how many there are
- * (Aho and Corasick, 1975). Bytes are held back only as long as they may be the start of a value; what matched leaves as
- * one "[redacted]".
+ * Each value is looked for as it is, in base64 and base64url at each of the three alignments, percent-encoded and as a
+ * JSON string escapes it. All of them are found in one pass whose cost does not depend on how many there are (Aho and
+ * Corasick, 1975). Bytes are held back only as long as they may be the start of a value; what matched leaves as one
+ * "[redacted]".
  */
 #ifndef MF_RUNNER_REDACT_H
 #define MF_RUNNER_REDACT_H
@@ -30,10 +30,10 @@ void redactor_destroy(struct redactor *redactor); /* wipes; NULL is fine */
 struct redact_stream {
     const struct redactor *redactor; /* not owned; NULL: everything passes */
     uint32_t state;
-    char *held;      /* owned: bytes that may be the start of a value, then as many flags */
+    char *held; /* owned: bytes that may be the start of a value, then as many flags */
     size_t capacity;
     size_t start, length; /* of what is held, inside `held` */
-    bool in_mark;    /* the last byte that left was part of a value */
+    bool in_mark;         /* the last byte that left was part of a value */
 };
 
 int redact_stream_init(struct redact_stream *stream, const struct redactor *redactor); /* -1 without memory */

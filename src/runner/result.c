@@ -2,9 +2,9 @@
 #include "runner/result.h"
 
 #include "base/alloc.h"
-#include "json/scan.h"
 #include "runner/paths.h"
 #include "runner/slot.h"
+#include "json/scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,7 +60,8 @@ static int check(struct mf_span text, struct job_answer *answer)
     struct json_document document;
     struct mf_error error;
     if (json_scan_error(&document, text, &result_limits, &error) != 0)
-        return job_fail(answer, error.code == MF_MEMORY ? "infrastructure" : "agent", "result: is not valid JSON: %s", error.text);
+        return job_fail(answer, error.code == MF_MEMORY ? "infrastructure" : "agent", "result: is not valid JSON: %s",
+                        error.text);
     json_document_free(&document);
     return 0;
 }
@@ -74,7 +75,8 @@ static int keep(int results_fd, struct mf_span text, const char *name, struct jo
     snprintf(temporary, sizeof temporary, ".%s.%d", name, (int)getpid());
     int result = paths_write_file(results_fd, temporary, text.data, text.length);
     int fd = result == 0 ? openat(results_fd, temporary, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
-    if (fd < 0 || fchmod(fd, 0400) != 0 || fsync(fd) != 0 || renameat(results_fd, temporary, results_fd, name) != 0 || fsync(results_fd) != 0) {
+    if (fd < 0 || fchmod(fd, 0400) != 0 || fsync(fd) != 0 || renameat(results_fd, temporary, results_fd, name) != 0 ||
+        fsync(results_fd) != 0) {
         result = job_fail_os(answer, "result: cannot be written");
         unlinkat(results_fd, temporary, 0);
     }
@@ -95,7 +97,8 @@ static int take_text(const struct job_place *place, struct mf_span text, struct 
     snprintf(answer->text, sizeof answer->text, "%s", name);
     snprintf(name + 64, sizeof name - 64, ".json");
     int results_fd = paths_make(place->run_fd, "results");
-    int result = results_fd >= 0 ? keep(results_fd, text, name, answer) : job_fail_os(answer, "results: cannot be opened");
+    int result =
+        results_fd >= 0 ? keep(results_fd, text, name, answer) : job_fail_os(answer, "results: cannot be opened");
     if (results_fd >= 0)
         close(results_fd);
     answer->result_bytes = text.length;

@@ -9,8 +9,8 @@
 #define RESULT_BYTES_MAX ((size_t)1 << 20)
 
 /*
- * Without a file nothing happens. Else answer->text is the SHA-256 and results/SHA256.json is on disk when this returns 0; -1
- * with class `agent` when the file is not acceptable.
+ * Without a file nothing happens. Else answer->text is the SHA-256 and results/SHA256.json is on disk when this returns
+ * 0; -1 with class `agent` when the file is not acceptable.
  */
 int result_take(const struct job_place *place, struct job_answer *answer);
 

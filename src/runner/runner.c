@@ -5,9 +5,9 @@
  * session of its own. It reads HELLO, forks the spawner while it still has one thread, no loop and no secret, and only
  * then opens its loop. Credentials are in the lease table and in what is queued for the spawner; all of it is wiped.
  *
- * It ends when the orchestrator's socket ends or on SIGTERM: the spawner's socket is closed, which kills every agent, and the
- * runner leaves when the spawner has left. If the spawner dies, the runner kills the agents by their pidfds and marks and leaves
- * too. A bad message from either side is the death of that side.
+ * It ends when the orchestrator's socket ends or on SIGTERM: the spawner's socket is closed, which kills every agent,
+ * and the runner leaves when the spawner has left. If the spawner dies, the runner kills the agents by their pidfds and
+ * marks and leaves too. A bad message from either side is the death of that side.
  */
 #include "runner/runner_private.h"
 
@@ -246,7 +246,8 @@ static int take_hello(struct runner *runner, struct mf_span payload)
     struct message_memory memory;
     if (message_take_hello(payload, &hello, &memory) != 0)
         return -1;
-    bool good = hello.version == FRAME_VERSION && mf_span_copy(hello.run_id, runner->run_id, sizeof runner->run_id) == 0 &&
+    bool good = hello.version == FRAME_VERSION &&
+                mf_span_copy(hello.run_id, runner->run_id, sizeof runner->run_id) == 0 &&
                 mf_span_copy(hello.run_dir, runner->run_dir, sizeof runner->run_dir) == 0 &&
                 mf_span_copy(hello.path, runner->path, sizeof runner->path) == 0;
     message_memory_free(&memory);
@@ -261,7 +262,8 @@ static int read_hello(struct runner *runner)
     for (;;) {
         struct frame frame;
         size_t consumed;
-        enum frame_parse parse = frame_parse((struct mf_span){bytes, length}, FRAME_FROM_ORCHESTRATOR, &frame, &consumed);
+        enum frame_parse parse =
+            frame_parse((struct mf_span){bytes, length}, FRAME_FROM_ORCHESTRATOR, &frame, &consumed);
         if (parse == FRAME_PARSE_WHOLE)
             return frame.type == FRAME_HELLO ? take_hello(runner, frame.payload) : -1;
         struct pollfd watched = {ORCHESTRATOR_FD, POLLIN, 0};
@@ -269,7 +271,8 @@ static int read_hello(struct runner *runner)
             return -1;
         /* the head says how long the frame is: first the length field, then exactly the rest */
         size_t wanted = length < FRAME_LENGTH_BYTES ? FRAME_LENGTH_BYTES
-                                                    : FRAME_LENGTH_BYTES + ((size_t)(unsigned char)bytes[0] | (size_t)(unsigned char)bytes[1] << 8 |
+                                                    : FRAME_LENGTH_BYTES + ((size_t)(unsigned char)bytes[0] |
+                                                                            (size_t)(unsigned char)bytes[1] << 8 |
                                                                             (size_t)(unsigned char)bytes[2] << 16);
         if (wanted > sizeof bytes)
             return -1;
@@ -337,13 +340,16 @@ static int open_loop(struct runner *runner, int spawner_fd)
 {
     struct channel_handlers from_orchestrator = {on_orchestrator_frame, on_orchestrator_closed};
     struct channel_handlers from_spawner = {on_spawner_frame, on_spawner_closed};
-    if (net_loop_create(&runner->loop, NULL) != 0 || net_loop_on_signal(runner->loop, SIGTERM, on_terminate, runner, NULL) != 0) {
+    if (net_loop_create(&runner->loop, NULL) != 0 ||
+        net_loop_on_signal(runner->loop, SIGTERM, on_terminate, runner, NULL) != 0) {
         close(spawner_fd);
         return -1;
     }
-    if (channel_create(&runner->spawner, runner->loop, spawner_fd, FRAME_FROM_SPAWNER, &from_spawner, runner, NULL) != 0)
+    if (channel_create(&runner->spawner, runner->loop, spawner_fd, FRAME_FROM_SPAWNER, &from_spawner, runner, NULL) !=
+        0)
         return -1;
-    if (channel_create(&runner->orchestrator, runner->loop, ORCHESTRATOR_FD, FRAME_FROM_ORCHESTRATOR, &from_orchestrator, runner, NULL) != 0)
+    if (channel_create(&runner->orchestrator, runner->loop, ORCHESTRATOR_FD, FRAME_FROM_ORCHESTRATOR,
+                       &from_orchestrator, runner, NULL) != 0)
         return -1;
     net_loop_on_turn(runner->loop, on_turn, runner);
     return say_hello(runner);

@@ -1,4 +1,4 @@
-/* slot.c - the directory that an agent works in: work/@N/{ws,home}, made once, used again as long as it stays empty */
+/* slot.c - the directory that an agent works in: .work/@N/{ws,home}, made once, used again as long as it stays empty */
 #include "runner/slot.h"
 
 #include "runner/paths.h"
@@ -76,8 +76,8 @@ static unsigned count_entries(int fd, const char *name, bool *found)
 static bool still_there(int dir_fd, const char *name, int fd)
 {
     struct stat ours, theirs;
-    return fstat(fd, &ours) == 0 && fstatat(dir_fd, name, &theirs, AT_SYMLINK_NOFOLLOW) == 0 && ours.st_ino == theirs.st_ino &&
-           ours.st_mode == (S_IFDIR | 0700);
+    return fstat(fd, &ours) == 0 && fstatat(dir_fd, name, &theirs, AT_SYMLINK_NOFOLLOW) == 0 &&
+           ours.st_ino == theirs.st_ino && ours.st_mode == (S_IFDIR | 0700);
 }
 
 struct slot_left slot_look(const struct slot *slot)

@@ -1,8 +1,9 @@
 /*
- * runner/slot.h - the directory that an agent works in: work/@N/{ws,home}, made once, used again as long as it stays empty
+ * runner/slot.h - the directory that an agent works in: .work/@N/{ws,home}, made once, used again as long as it stays
+ * empty
  *
- * Layout: ws is the working directory, home is HOME, `result.json` next to them is $MAYFLY_RESULT, `in` (made by a helper
- * when there is something to show) holds prompt, inputs, previous and subject. Owned by the spawner.
+ * Layout: ws is the working directory, home is HOME, `result.json` next to them is $MAYFLY_RESULT, `in` (made by a
+ * helper when there is something to show) holds prompt, inputs, previous and subject. Owned by the spawner.
  */
 #ifndef MF_RUNNER_SLOT_H
 #define MF_RUNNER_SLOT_H
@@ -22,7 +23,7 @@ struct slot {
 };
 
 struct slot_left {
-    bool pristine;   /* nothing but the empty ws and home */
+    bool pristine; /* nothing but the empty ws and home */
     bool has_result;
 };
 

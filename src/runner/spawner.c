@@ -1,10 +1,10 @@
 /*
  * spawner.c - the agents' parent: starts them, reaps them, kills their trees, forks helpers for everything slow
  *
- * Forked by the runner before it has a loop or a secret. One thread, every signal blocked with the default action, so that
- * a child inherits nothing to undo. It is a child subreaper: whatever an agent leaves becomes its child, and wait() saying
- * that there is no child is the proof that nothing is left. It sleeps in one poll() over the runner's socket and a
- * signalfd; only while a killed tree has not died yet does it look again after some milliseconds.
+ * Forked by the runner before it has a loop or a secret. One thread, every signal blocked with the default action, so
+ * that a child inherits nothing to undo. It is a child subreaper: whatever an agent leaves becomes its child, and
+ * wait() saying that there is no child is the proof that nothing is left. It sleeps in one poll() over the runner's
+ * socket and a signalfd; only while a killed tree has not died yet does it look again after some milliseconds.
  *
  * The socket is written blockingly: the runner always reads. When it ends, everything is killed. What can fail: a clone
  * (reported for that stage), memory (the spawner leaves and takes all agents with it), a slot's directories (reported).
@@ -31,7 +31,8 @@
 #include <unistd.h>
 
 #define READ_BYTES ((size_t)64 << 10)
-#define OUT_BYTES_MAX ((size_t)8 << 20) /* flushed each time round: 500 answers of some hundred bytes, and one frame */
+#define OUT_BYTES_MAX ((size_t)8 << 20) /* flushed each time round: 500 answers of some hundred bytes, and one frame   \
+                                         */
 
 /* --- the socket --- */
 
@@ -176,7 +177,8 @@ struct slot *spawner_slot(struct spawner *spawner, uint32_t number)
         return NULL;
     spawner->slots = slots;
     for (; spawner->slot_count <= number; spawner->slot_count++)
-        spawner->slots[spawner->slot_count] = (struct slot){.dir_fd = -1, .ws_fd = -1, .home_fd = -1, .group = {-1, -1}};
+        spawner->slots[spawner->slot_count] =
+            (struct slot){.dir_fd = -1, .ws_fd = -1, .home_fd = -1, .group = {-1, -1}};
     return &spawner->slots[number];
 }
 
@@ -204,7 +206,8 @@ static int open_directories(struct spawner *spawner)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    spawner->trash_next = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec; /* never a name of an earlier life */
+    spawner->trash_next =
+        (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec; /* never a name of an earlier life */
     spawner->work_fd = paths_make(spawner->run_fd, PATHS_WORK);
     if (spawner->work_fd < 0)
         return -1;

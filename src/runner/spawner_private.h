@@ -12,9 +12,9 @@
 
 /* Helpers at work at once: they are bound by the disk and by git's network, not by the number of agents. */
 #define SPAWNER_HELPERS_MAX 16
-#define SPAWNER_PIDS 1024          /* buckets */
+#define SPAWNER_PIDS 1024 /* buckets */
 #define SPAWNER_SLOTS_MAX (1u << 20)
-#define SPAWNER_STUCK_MS 5000      /* a tree that lives so long after SIGKILL is in an uninterruptible sleep */
+#define SPAWNER_STUCK_MS 5000 /* a tree that lives so long after SIGKILL is in an uninterruptible sleep */
 
 enum spawned_kind { SPAWNED_AGENT, SPAWNED_HELPER, SPAWNED_REMOVER };
 
@@ -44,8 +44,8 @@ struct spawner_queued { /* a job that waits for a helper */
 
 struct spawner {
     int socket_fd, signal_fd, run_fd, work_fd, trash_fd, null_fd; /* owned */
-    int children_fd;  /* owned: /proc/.../children; -1: this kernel has none */
-    int group_fd;     /* owned: the run's cgroup; -1: none */
+    int children_fd; /* owned: /proc/.../children; -1: this kernel has none */
+    int group_fd;    /* owned: the run's cgroup; -1: none */
     char group_path[CGROUP_PATH_BYTES_MAX];
     const char *run_dir, *run_id;
     struct rlimit descriptors; /* of agents: as it was before we raised ours */
@@ -66,7 +66,8 @@ struct spawner {
 
 /* spawner.c */
 void spawner_flush(struct spawner *spawner);
-void spawner_send_descriptors(struct spawner *spawner, const int *descriptors, size_t count); /* with the queued frame */
+void spawner_send_descriptors(struct spawner *spawner, const int *descriptors,
+                              size_t count);                         /* with the queued frame */
 struct slot *spawner_slot(struct spawner *spawner, uint32_t number); /* NULL without memory or above the limit */
 
 /* spawner_run.c: what the runner asks for */
@@ -80,9 +81,9 @@ void spawner_start_remover(struct spawner *spawner);
 struct spawned *spawned_add(struct spawner *spawner, enum spawned_kind kind, pid_t pid, uint64_t stage, uint32_t slot);
 struct spawned *spawned_of_stage(struct spawner *spawner, uint64_t stage);
 void spawned_remove(struct spawner *spawner, struct spawned *spawned);
-bool spawner_reap(struct spawner *spawner);       /* true: there is more to reap */
+bool spawner_reap(struct spawner *spawner); /* true: there is more to reap */
 void spawner_check_dying(struct spawner *spawner);
 int spawner_on_kill(struct spawner *spawner, const struct frame *frame);
-void spawner_kill_all(struct spawner *spawner);   /* until no descendant is left */
+void spawner_kill_all(struct spawner *spawner); /* until no descendant is left */
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * spawner_reap.c - what became of the spawner's children: reaped, their trees killed, their ends told
  *
- * The end of an agent's main process ends the agent: what it left is killed at once, and only when nothing of it is alive
- * does RUN_ENDED go out. The usual agent leaves nothing, and that costs one read of its cgroup's events.
+ * The end of an agent's main process ends the agent: what it left is killed at once, and only when nothing of it is
+ * alive does RUN_ENDED go out. The usual agent leaves nothing, and that costs one read of its cgroup's events.
  */
 #include "runner/spawner_private.h"
 
@@ -20,7 +20,7 @@
 
 #define REAP_PER_TURN 512 /* an agent may leave ten thousand zombies: the socket gets its turn in between */
 #define CHILDREN_MAX 16384
-#define LEAVE_TRIES 3000  /* of about 10 ms: then what does not die is in the kernel for good */
+#define LEAVE_TRIES 3000 /* of about 10 ms: then what does not die is in the kernel for good */
 
 static int64_t boot_now_ms(void)
 {
@@ -141,7 +141,8 @@ static size_t list_orphans(struct spawner *spawner, pid_t *orphans)
     return kept;
 }
 
-/* Signals a process and everything below it, children first noted, then signalled, so that none is lost when the parent ends. */
+/* Signals a process and everything below it, children first noted, then signalled, so that none is lost when the parent
+ * ends. */
 static size_t signal_below(pid_t pid, int signal_number, int depth)
 {
     pid_t children[256];
@@ -175,7 +176,8 @@ static struct spawned *owner_of(struct spawner *spawner, const struct tree_proce
     for (struct spawned *spawned = spawner->first; spawned != NULL; spawned = spawned->next) {
         if (spawned->kind != SPAWNED_AGENT)
             continue;
-        if (orphan->session == spawned->pid || orphan->group == spawned->pid || (*marked && strcmp(mark, spawned->mark) == 0))
+        if (orphan->session == spawned->pid || orphan->group == spawned->pid ||
+            (*marked && strcmp(mark, spawned->mark) == 0))
             return spawned;
     }
     return NULL;
@@ -317,9 +319,10 @@ static void on_helper_ended(struct spawner *spawner, struct spawned *spawned)
     bool answered = spawned->status == 0 && got > 0 &&
                     message_take_job_ended((struct mf_span){payload, (size_t)got}, &ended, &memory) == 0;
     if (!answered)
-        ended = (struct message_job_ended){
-            .class_name = MF_SPAN("infrastructure"),
-            .reason = WIFSIGNALED(spawned->status) ? MF_SPAN("helper: was killed") : MF_SPAN("helper: failed without a reason")};
+        ended = (struct message_job_ended){.class_name = MF_SPAN("infrastructure"),
+                                           .reason = WIFSIGNALED(spawned->status)
+                                                         ? MF_SPAN("helper: was killed")
+                                                         : MF_SPAN("helper: failed without a reason")};
     struct frame_writer writer;
     frame_begin(&writer, &spawner->out, FRAME_JOB_ENDED, spawned->stage, 0);
     message_put_job_ended(&writer, &ended);
@@ -389,7 +392,8 @@ static bool drop_queued(struct spawner *spawner, uint64_t stage)
         if (spawner->queue_end == &queued->next)
             spawner->queue_end = at;
         mf_free(queued);
-        struct message_job_ended ended = {.class_name = MF_SPAN("infrastructure"), .reason = MF_SPAN("helper: was stopped")};
+        struct message_job_ended ended = {.class_name = MF_SPAN("infrastructure"),
+                                          .reason = MF_SPAN("helper: was stopped")};
         struct frame_writer writer;
         frame_begin(&writer, &spawner->out, FRAME_JOB_ENDED, stage, 0);
         message_put_job_ended(&writer, &ended);

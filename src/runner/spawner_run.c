@@ -37,7 +37,8 @@ static bool all_terminated(const struct mf_span *spans, uint32_t count)
     return true;
 }
 
-/* "DIR/NAME" for each directory of PATH, one after the other in the scratch buffer. Returns how many, -1 without memory. */
+/* "DIR/NAME" for each directory of PATH, one after the other in the scratch buffer. Returns how many, -1 without
+ * memory. */
 static int write_candidates(struct spawner *spawner, struct mf_span path, const char *program)
 {
     mf_buf_clear(&spawner->scratch);
@@ -107,7 +108,8 @@ static int open_input(const struct spawner *spawner, const struct slot *slot, bo
     return prompt ? openat(slot->dir_fd, "in/prompt", O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : spawner->null_fd;
 }
 
-static void tell_started(struct spawner *spawner, uint64_t stage, const struct child_started *started, const struct pipes *pipes)
+static void tell_started(struct spawner *spawner, uint64_t stage, const struct child_started *started,
+                         const struct pipes *pipes)
 {
     spawner_flush(spawner);
     struct frame_writer writer;
@@ -119,8 +121,8 @@ static void tell_started(struct spawner *spawner, uint64_t stage, const struct c
 }
 
 /* Starts the plan in the slot's group; when the kernel will not have it there, without groups from now on. */
-static int start_in_group(struct spawner *spawner, struct slot *slot, struct child_plan *plan, struct child_started *started,
-                          enum child_step *step)
+static int start_in_group(struct spawner *spawner, struct slot *slot, struct child_plan *plan,
+                          struct child_started *started, enum child_step *step)
 {
     plan->cgroup_fd = slot->group.dir_fd;
     int result = child_start(plan, started, step);
@@ -201,8 +203,8 @@ int spawner_on_run(struct spawner *spawner, const struct frame *frame)
 /* --- helpers --- */
 
 /*
- * Forks. In the child: a session of its own, so that one kill reaches the git commands it starts, no socket to the runner and normal
- * signals. Returns as fork does.
+ * Forks. In the child: a session of its own, so that one kill reaches the git commands it starts, no socket to the
+ * runner and normal signals. Returns as fork does.
  */
 static pid_t fork_helper(struct spawner *spawner)
 {
@@ -242,7 +244,8 @@ static void write_answer(int fd, const struct job_answer *answer)
         _exit(1);
 }
 
-static _Noreturn void helper_main(struct spawner *spawner, const struct message_job *job, struct slot *slot, int answer_fd)
+static _Noreturn void helper_main(struct spawner *spawner, const struct message_job *job, struct slot *slot,
+                                  int answer_fd)
 {
     struct job_place place = {.run_fd = spawner->run_fd, .slot_fd = slot->dir_fd, .run_dir = spawner->run_dir};
     struct job_answer answer = {.done = false};

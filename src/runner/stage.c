@@ -6,13 +6,14 @@
  *      │       inputs, previous,     │  at once    │ only with a result file or collect globs
  *      └────── verify) ─────────────►└─────────────┴──► RESULT in the same write as EXITED
  *
- * EXITED goes out when the whole tree is dead, the pipes are drained and the leases of the stage are gone; collecting comes after it.
+ * EXITED goes out when the whole tree is dead, the pipes are drained and the leases of the stage are gone; collecting
+ * comes after it.
  */
 #include "runner/runner_private.h"
 
 #include "base/alloc.h"
-#include "json/write.h"
 #include "runner/slot.h"
+#include "json/write.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -69,7 +70,8 @@ static int add_leases(struct stage *stage, struct environment *environment, stru
         if (lease == NULL || lease->stage != stage->id)
             return mf_fail(error, MF_NOT_FOUND, "lease %" PRIu64 ": is not held for this stage", spawn->leases[i]);
         for (uint32_t k = 0; k < lease->message.environment_count; k++)
-            if (environment_set(environment, lease->message.environment[k].name, lease->message.environment[k].value, error) != 0)
+            if (environment_set(environment, lease->message.environment[k].name, lease->message.environment[k].value,
+                                error) != 0)
                 return -1;
     }
     return add_accounts(stage, environment, error);
@@ -131,7 +133,8 @@ static int make_redactor(struct stage *stage, struct mf_error *error)
 
 static const char *class_of(const struct mf_error *error)
 {
-    return error->code == MF_INPUT || error->code == MF_LIMIT || error->code == MF_PROTOCOL ? "refused" : "infrastructure";
+    return error->code == MF_INPUT || error->code == MF_LIMIT || error->code == MF_PROTOCOL ? "refused"
+                                                                                            : "infrastructure";
 }
 
 static void start(struct stage *stage)

@@ -1,9 +1,9 @@
 /*
  * sweep.c - kills what an earlier life of a run left behind
  *
- * Two ways, both taken: the cgroups whose paths the spawners wrote into the run directory, and every process that carries a
- * MAYFLY_SPAWN value of this run, with its descendants. Repeated until a look finds nothing, because what is killed may
- * be forking. Called by the orchestrator before it starts a runner and after one died.
+ * Two ways, both taken: the cgroups whose paths the spawners wrote into the run directory, and every process that
+ * carries a MAYFLY_SPAWN value of this run, with its descendants. Repeated until a look finds nothing, because what is
+ * killed may be forking. Called by the orchestrator before it starts a runner and after one died.
  */
 #include "runner/peer.h"
 

@@ -41,9 +41,9 @@ int tree_read(pid_t pid, struct tree_process *out)
     const char *rest = strrchr(text, ')'); /* the name in front may hold anything */
     int parent, group, session;
     *out = (struct tree_process){.pid = pid};
-    if (rest == NULL || sscanf(rest + 1,
-                               " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
-                               &out->state, &parent, &group, &session, &out->birth) != 5)
+    if (rest == NULL ||
+        sscanf(rest + 1, " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
+               &out->state, &parent, &group, &session, &out->birth) != 5)
         return -1;
     out->parent = parent;
     out->group = group;
@@ -61,7 +61,8 @@ struct tree_process *tree_list(size_t *count)
     size_t capacity = 0;
     for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
         struct tree_process process;
-        if (!isdigit((unsigned char)entry->d_name[0]) || tree_read((pid_t)strtol(entry->d_name, NULL, 10), &process) != 0)
+        if (!isdigit((unsigned char)entry->d_name[0]) ||
+            tree_read((pid_t)strtol(entry->d_name, NULL, 10), &process) != 0)
             continue;
         if (mf_grow(&list, &capacity, *count + 1, sizeof process, 256) != 0)
             break;
@@ -125,7 +126,7 @@ bool tree_marked(pid_t pid, const char *prefix)
 static int add_children_of_thread(pid_t pid, const char *thread, pid_t *children, size_t max, size_t *count)
 {
     static char text[64 << 10];
-    char path[96];
+    char path[320];
     snprintf(path, sizeof path, "/proc/%d/task/%s/children", (int)pid, thread);
     if (read_file(path, text, sizeof text) < 0)
         return -1;
@@ -149,7 +150,8 @@ int tree_children(pid_t pid, pid_t *children, size_t max)
     if (dir == NULL)
         return -1;
     for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
-        if (isdigit((unsigned char)entry->d_name[0]) && add_children_of_thread(pid, entry->d_name, children, max, &count) == 0)
+        if (isdigit((unsigned char)entry->d_name[0]) &&
+            add_children_of_thread(pid, entry->d_name, children, max, &count) == 0)
             result = 0;
     closedir(dir);
     return result == 0 ? (int)count : -1;

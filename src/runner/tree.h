@@ -1,9 +1,9 @@
 /*
  * runner/tree.h - processes found through /proc: whose child, which session, which mark, born when
  *
- * For machines without a cgroup v2 of our own, and for what a crash left. A process belongs to a tree when it descends from the tree's main
- * process, is in its session or group, or carries the tree's MAYFLY_SPAWN mark in its environment. Signals go through a
- * pidfd that is opened before the check, so that a reused pid is never hit.
+ * For machines without a cgroup v2 of our own, and for what a crash left. A process belongs to a tree when it descends
+ * from the tree's main process, is in its session or group, or carries the tree's MAYFLY_SPAWN mark in its environment.
+ * Signals go through a pidfd that is opened before the check, so that a reused pid is never hit.
  */
 #ifndef MF_RUNNER_TREE_H
 #define MF_RUNNER_TREE_H
@@ -20,7 +20,7 @@ struct tree_process {
     pid_t pid, parent, group, session;
     uint64_t birth; /* field 22 of /proc/PID/stat: clock ticks since boot */
     char state;
-    bool member;    /* scratch of the caller */
+    bool member; /* scratch of the caller */
 };
 
 /* All processes that can be seen; the caller frees with mf_free. NULL without memory or /proc. */
@@ -31,8 +31,8 @@ int tree_read(pid_t pid, struct tree_process *out);
 int tree_mark(pid_t pid, char mark[TREE_MARK_BYTES_MAX]);
 bool tree_marked(pid_t pid, const char *prefix);
 /*
- * Children of one process, all its threads: at most `max` pids. Returns how many, -1 when this kernel does not list them or the
- * process is gone.
+ * Children of one process, all its threads: at most `max` pids. Returns how many, -1 when this kernel does not list
+ * them or the process is gone.
  */
 int tree_children(pid_t pid, pid_t *children, size_t max);
 /* Marks every process whose parent is a member, until no more are found. Sorts the list. */

@@ -1,8 +1,8 @@
 /*
  * workspace.c - the helper's side of PREPARE: what is to be in the workspace before anything runs in it
  *
- * Order: the slot is emptied if it is the previous attempt's (all but ws), then `copy` or git, then `files` on top. A file that
- * exists already is an error of the graph and says so.
+ * Order: the slot is emptied if it is the previous attempt's (all but ws), then `copy` or git, then `files` on top. A
+ * file that exists already is an error of the graph and says so.
  */
 #include "runner/copy.h"
 #include "runner/git.h"
@@ -41,22 +41,27 @@ static int empty_but_workspace(const struct job_place *place, struct job_answer 
     return 0;
 }
 
-static int copy_directory_of_graph(const struct runner_prepare *prepare, const char *base, int ws_fd, struct copy_budget *budget, struct job_answer *answer)
+static int copy_directory_of_graph(const struct runner_prepare *prepare, const char *base, int ws_fd,
+                                   struct copy_budget *budget, struct job_answer *answer)
 {
     char path[4096];
     int base_fd = copy_open_base(base, answer);
     if (base_fd < 0)
         return -1;
-    int fd = mf_span_copy(prepare->copy, path, sizeof path) == 0 ? paths_open_beneath(base_fd, path, O_RDONLY | O_DIRECTORY, false) : -1;
+    int fd = mf_span_copy(prepare->copy, path, sizeof path) == 0
+                 ? paths_open_beneath(base_fd, path, O_RDONLY | O_DIRECTORY, false)
+                 : -1;
     int result = fd >= 0 ? copy_tree(fd, ws_fd, COPY_LINKS_KEEP, budget, "workspace", answer)
-                         : job_fail(answer, "setup", "workspace: `%s` is not a directory below the graph's: %s", path, strerror(errno));
+                         : job_fail(answer, "setup", "workspace: `%s` is not a directory below the graph's: %s", path,
+                                    strerror(errno));
     if (fd >= 0)
         close(fd);
     close(base_fd);
     return result;
 }
 
-static int bring(const struct message_job *job, const struct runner_prepare *prepare, const struct job_place *place, struct job_answer *answer)
+static int bring(const struct message_job *job, const struct runner_prepare *prepare, const struct job_place *place,
+                 struct job_answer *answer)
 {
     char base[4096];
     if (job->again)
@@ -66,7 +71,8 @@ static int bring(const struct message_job *job, const struct runner_prepare *pre
     int ws_fd = openat(place->slot_fd, "ws", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (ws_fd < 0)
         return job_fail_os(answer, "workspace: cannot open it");
-    struct copy_budget budget = {.bytes_max = prepare->workspace_bytes_max > 0 ? prepare->workspace_bytes_max : UINT64_MAX,
+    struct copy_budget budget = {.bytes_max =
+                                     prepare->workspace_bytes_max > 0 ? prepare->workspace_bytes_max : UINT64_MAX,
                                  .files_max = COPY_ENTRIES_MAX,
                                  .bytes_limit = "workspace_bytes_max",
                                  .files_limit = "workspace_files_max"};

@@ -1,4 +1,5 @@
-/* runner_capture.c - what agents print: logs on first use, caps, redaction across reads, bytes as they are; the environment */
+/* runner_capture.c - what agents print: logs on first use, caps, redaction across reads, bytes as they are; the
+ * environment */
 #include "lib/runner_world.h"
 
 #include "base/alloc.h"
@@ -71,8 +72,10 @@ static void secrets_do_not_reach_a_log(void **state)
     struct runner_spawn spawn;
     struct mf_span values[] = {MF_SPAN("s3cr3t/+value&x"), MF_SPAN("short")};
     world_shell(&spawn, 1,
-                "S='s3cr3t/+value&x'; echo \"plain $S end\"; printf '%s' \"$S\" | base64; printf 'a%s' \"$S\" | base64; printf 'ab%s' \"$S\" | base64;"
-                "printf 's3cr3t%%2F%%2Bvalue%%26x\\n'; printf 's3cr3t/+v'; sleep 0.1; printf 'alue'; sleep 0.1; printf '&x\\n'; echo short; printf 's3cr3t/+val' >&2");
+                "S='s3cr3t/+value&x'; echo \"plain $S end\"; printf '%s' \"$S\" | base64; printf 'a%s' \"$S\" | "
+                "base64; printf 'ab%s' \"$S\" | base64;"
+                "printf 's3cr3t%%2F%%2Bvalue%%26x\\n'; printf 's3cr3t/+v'; sleep 0.1; printf 'alue'; sleep 0.1; printf "
+                "'&x\\n'; echo short; printf 's3cr3t/+val' >&2");
     spawn.redact = values;
     spawn.redact_count = 2;
     world_run(world, &spawn);
@@ -139,7 +142,9 @@ static void the_environment_is_clean(void **state)
 {
     struct world *world = *state;
     struct runner_spawn spawn;
-    struct runner_variable variables[] = {{MF_SPAN("GIVEN"), MF_SPAN("a b=c")}, {MF_SPAN("LANG"), MF_SPAN("de_DE")}, {MF_SPAN("MAYFLY_TASK"), MF_SPAN("forged")}};
+    struct runner_variable variables[] = {{MF_SPAN("GIVEN"), MF_SPAN("a b=c")},
+                                          {MF_SPAN("LANG"), MF_SPAN("de_DE")},
+                                          {MF_SPAN("MAYFLY_TASK"), MF_SPAN("forged")}};
     setenv("LEAKED_FROM_OUTSIDE", "1", 1);
     struct mf_span argv[] = {MF_SPAN("env")};
     world_shell(&spawn, 1, "");
@@ -151,8 +156,16 @@ static void the_environment_is_clean(void **state)
     world_run(world, &spawn);
     char *out = world_read(world, "deploy/web.1/1/stdout.log", NULL);
     assert_non_null(out);
-    static const char *const wanted[] = {"PATH=/usr/local/bin:/usr/bin:/bin\n", "LANG=de_DE\n", "TERM=dumb\n", "GIVEN=a b=c\n", "MAYFLY_RUN=" WORLD_RUN_ID "\n",
-                                         "MAYFLY_TASK=deploy/web.1\n", "MAYFLY_ATTEMPT=1\n", "MAYFLY_RESULT=", "MAYFLY_SPAWN=" WORLD_RUN_ID "-", "HOME=/"};
+    static const char *const wanted[] = {"PATH=/usr/local/bin:/usr/bin:/bin\n",
+                                         "LANG=de_DE\n",
+                                         "TERM=dumb\n",
+                                         "GIVEN=a b=c\n",
+                                         "MAYFLY_RUN=" WORLD_RUN_ID "\n",
+                                         "MAYFLY_TASK=deploy/web.1\n",
+                                         "MAYFLY_ATTEMPT=1\n",
+                                         "MAYFLY_RESULT=",
+                                         "MAYFLY_SPAWN=" WORLD_RUN_ID "-",
+                                         "HOME=/"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         if (strstr(out, wanted[i]) == NULL)
             fail_msg("no %s in %s", wanted[i], out);
@@ -168,7 +181,9 @@ static void home_is_fresh_and_writable(void **state)
     struct world *world = *state;
     struct runner_spawn spawn;
     for (uint64_t stage = 1; stage <= 3; stage++) {
-        world_shell(&spawn, stage, "[ -z \"$(ls -A \"$HOME\")\" ] && [ -z \"$(ls -A)\" ] && touch \"$HOME/.x\" here && chmod 000 \"$HOME\" .");
+        world_shell(
+            &spawn, stage,
+            "[ -z \"$(ls -A \"$HOME\")\" ] && [ -z \"$(ls -A)\" ] && touch \"$HOME/.x\" here && chmod 000 \"$HOME\" .");
         assert_int_equal(world_run(world, &spawn)->exit.code, 0);
         world_finish(world, stage, 1, RUNNER_RETAIN_NEVER, false);
     }
@@ -242,16 +257,11 @@ int main(int argc, char **argv)
     if (world_main(argc, argv, &status))
         return status;
     const struct CMUnitTest tests[] = {
-        TEST(both_streams_have_their_log),
-        TEST(bytes_stay_as_they_are),
-        TEST(a_log_has_a_maximum_and_says_so),
-        TEST(a_flood_is_read_to_its_end),
-        TEST(secrets_do_not_reach_a_log),
-        TEST(a_lease_is_in_the_environment_and_not_in_the_log),
-        TEST(a_lease_belongs_to_one_stage),
-        TEST(the_environment_is_clean),
-        TEST(home_is_fresh_and_writable),
-        TEST(what_cannot_be_a_variable_is_refused),
+        TEST(both_streams_have_their_log),      TEST(bytes_stay_as_they_are),
+        TEST(a_log_has_a_maximum_and_says_so),  TEST(a_flood_is_read_to_its_end),
+        TEST(secrets_do_not_reach_a_log),       TEST(a_lease_is_in_the_environment_and_not_in_the_log),
+        TEST(a_lease_belongs_to_one_stage),     TEST(the_environment_is_clean),
+        TEST(home_is_fresh_and_writable),       TEST(what_cannot_be_a_variable_is_refused),
         TEST(a_large_queue_says_so_and_drains),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

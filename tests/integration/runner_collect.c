@@ -24,7 +24,8 @@ static void a_result_is_kept_by_its_hash(void **state)
     assert_string_equal(text, "{\"a\": [1, 2]}");
     free(text);
     char command[256];
-    snprintf(command, sizeof command, "echo '%s  runs/" WORLD_RUN_ID "/%s' | sha256sum -c --quiet", record->sha256, path);
+    snprintf(command, sizeof command, "echo '%s  runs/" WORLD_RUN_ID "/%s' | sha256sum -c --quiet", record->sha256,
+             path);
     world_command(world, command);
     struct stat about;
     assert_int_equal(fstatat(world->run_fd, path, &about, 0), 0);
@@ -71,7 +72,8 @@ static void bad_results_fail_the_agent_with_the_cause(void **state)
     }
 }
 
-static struct world_stage *collect(struct world *world, uint64_t stage, const char *script, const char *glob, uint64_t bytes_max, uint32_t files_max)
+static struct world_stage *collect(struct world *world, uint64_t stage, const char *script, const char *glob,
+                                   uint64_t bytes_max, uint32_t files_max)
 {
     struct runner_spawn spawn;
     struct mf_span globs[] = {mf_span(glob)};
@@ -87,8 +89,10 @@ static void outputs_are_copied_with_their_mode(void **state)
 {
     struct world *world = *state;
     struct stat about;
-    struct world_stage *record =
-        collect(world, 1, "mkdir -p dist/a/b; echo one > dist/one; echo two > dist/a/b/two; chmod +x dist/one; echo no > other; exit 3", "dist/**", 0, 0);
+    struct world_stage *record = collect(
+        world, 1,
+        "mkdir -p dist/a/b; echo one > dist/one; echo two > dist/a/b/two; chmod +x dist/one; echo no > other; exit 3",
+        "dist/**", 0, 0);
     assert_true(record->valid);
     assert_int_equal(record->exit.code, 3);
     assert_int_equal(record->output_files, 2);
@@ -114,11 +118,14 @@ static void nothing_collected_makes_no_directory(void **state)
 static void hostile_entries_are_refused_and_listed(void **state)
 {
     struct world *world = *state;
-    struct world_stage *record = collect(world, 1,
-                                         "mkdir d; echo good > d/good; ln -s /etc/passwd d/link; ln -s /etc d/dirlink; mkfifo d/fifo; echo x > y; ln y d/hard;"
-                                         "echo n > 'd/new\nline'; echo z > \"$(printf 'd/bad\\377')\"; mkdir d/shut; echo in > d/shut/in; chmod 000 d/shut;"
-                                         "python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"d/sock\")' 2>/dev/null; exit 0",
-                                         "**", 0, 0);
+    struct world_stage *record =
+        collect(world, 1,
+                "mkdir d; echo good > d/good; ln -s /etc/passwd d/link; ln -s /etc d/dirlink; mkfifo d/fifo; echo x > "
+                "y; ln y d/hard;"
+                "echo n > 'd/new\nline'; echo z > \"$(printf 'd/bad\\377')\"; mkdir d/shut; echo in > d/shut/in; chmod "
+                "000 d/shut;"
+                "python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"d/sock\")' 2>/dev/null; exit 0",
+                "**", 0, 0);
     assert_true(record->valid);
     char *refused = world_read(world, "t1/1/outputs.refused", NULL);
     assert_non_null(refused);
@@ -153,7 +160,8 @@ static void limits_fail_the_agent_by_name(void **state)
 static void a_deep_and_a_wide_tree_are_survived(void **state)
 {
     struct world *world = *state;
-    struct world_stage *record = collect(world, 1, "i=0; while [ $i -lt 1500 ]; do mkdir d && cd d || exit 9; i=$((i+1)); done; exit 0", "**", 0, 0);
+    struct world_stage *record = collect(
+        world, 1, "i=0; while [ $i -lt 1500 ]; do mkdir d && cd d || exit 9; i=$((i+1)); done; exit 0", "**", 0, 0);
     assert_int_equal(record->exit.code, 0);
     assert_true(record->valid);
     char *refused = world_read(world, "t1/1/outputs.refused", NULL);

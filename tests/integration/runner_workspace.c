@@ -1,4 +1,5 @@
-/* runner_workspace.c - what agents find: files, copies, git, setup, prompt, inputs, the attempt before, the subject of verify */
+/* runner_workspace.c - what agents find: files, copies, git, setup, prompt, inputs, the attempt before, the subject of
+ * verify */
 #include "lib/runner_world.h"
 
 #include "base/alloc.h"
@@ -22,7 +23,8 @@ static struct runner_prepare prepare_of(uint64_t stage, uint64_t task)
 }
 
 /* Runs a script in the workspace that was prepared for `task`. */
-static struct world_stage *run_in(struct world *world, uint64_t stage, uint64_t task, uint32_t attempt, const char *script)
+static struct world_stage *run_in(struct world *world, uint64_t stage, uint64_t task, uint32_t attempt,
+                                  const char *script)
 {
     struct runner_spawn spawn;
     char path[16];
@@ -55,7 +57,11 @@ static void files_come_with_their_modes(void **state)
     prepare.files = files;
     prepare.file_count = 3;
     assert_true(world_prepare(world, &prepare)->prepared);
-    assert_int_equal(run_in(world, 2, 1, 1, "[ $(cat template/a template/sub/b deep/er/file) = ABC ] && [ ! -x template/a ] && echo > template/sub/b && ./run.sh")->exit.code, 6);
+    assert_int_equal(run_in(world, 2, 1, 1,
+                            "[ $(cat template/a template/sub/b deep/er/file) = ABC ] && [ ! -x template/a ] && echo > "
+                            "template/sub/b && ./run.sh")
+                         ->exit.code,
+                     6);
     world_finish(world, 1, 1, RUNNER_RETAIN_NEVER, false);
 }
 
@@ -66,8 +72,14 @@ static void files_that_cannot_be_had_fail_setup(void **state)
     world_command(world, "ln -s /etc/passwd graph/link && ln -s ../.. graph/dir/up && mkfifo graph/fifo");
     static const struct {
         const char *file, *words;
-    } cases[] = {{"missing", "No such file"}, {"../outside", "not a path below"}, {"/etc/passwd", "not a path below"}, {"link", "symbolic link"},
-                 {"dir/", "symbolic link"}, {"dir/up/etc", "symbolic link"}, {"fifo", "neither a file nor a directory"}, {".", "not a path below"}};
+    } cases[] = {{"missing", "No such file"},
+                 {"../outside", "not a path below"},
+                 {"/etc/passwd", "not a path below"},
+                 {"link", "symbolic link"},
+                 {"dir/", "symbolic link"},
+                 {"dir/up/etc", "symbolic link"},
+                 {"fifo", "neither a file nor a directory"},
+                 {".", "not a path below"}};
     for (uint64_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct world_stage *record = prepare_files(world, i + 1, cases[i].file);
         assert_true(record->failed);
@@ -112,7 +124,8 @@ static void setup_runs_first_and_fails_with_its_words(void **state)
 {
     struct world *world = *state;
     struct mf_span good[] = {MF_SPAN("/bin/sh"), MF_SPAN("-c"), MF_SPAN("echo made > made; echo said")};
-    struct mf_span bad[] = {MF_SPAN("/bin/sh"), MF_SPAN("-c"), MF_SPAN("echo first; echo 'no compiler \033[31m' >&2; exit 3")};
+    struct mf_span bad[] = {MF_SPAN("/bin/sh"), MF_SPAN("-c"),
+                            MF_SPAN("echo first; echo 'no compiler \033[31m' >&2; exit 3")};
     struct mf_span missing[] = {MF_SPAN("./not-there")};
     struct runner_prepare prepare = prepare_of(1, 1);
     prepare.setup = good;
@@ -173,7 +186,9 @@ static void the_prompt_is_stdin_and_a_file(void **state)
 {
     struct world *world = *state;
     struct runner_spawn spawn;
-    world_shell(&spawn, 1, "[ \"$(cat)\" = 'do it' ] && [ \"$(cat $MAYFLY_PROMPT)\" = 'do it' ] && [ ! -w $MAYFLY_PROMPT -o $(id -u) = 0 ]");
+    world_shell(&spawn, 1,
+                "[ \"$(cat)\" = 'do it' ] && [ \"$(cat $MAYFLY_PROMPT)\" = 'do it' ] && [ ! -w $MAYFLY_PROMPT -o $(id "
+                "-u) = 0 ]");
     spawn.prompt = MF_SPAN("do it\n");
     assert_int_equal(world_run(world, &spawn)->exit.code, 0);
     world_write(world, "prompts/p.md", "from a file", 0600);
@@ -195,14 +210,18 @@ static void inputs_show_results_and_outputs(void **state)
     struct world *world = *state;
     struct runner_spawn spawn;
     struct mf_span globs[] = {MF_SPAN("*.txt")};
-    world_shell(&spawn, 1, "echo '{\"n\":1}' > $MAYFLY_RESULT; echo out > o.txt; head -c 2000000 /dev/zero > large.txt");
+    world_shell(&spawn, 1,
+                "echo '{\"n\":1}' > $MAYFLY_RESULT; echo out > o.txt; head -c 2000000 /dev/zero > large.txt");
     spawn.collect = globs;
     spawn.collect_count = 1;
     struct world_stage *upstream = world_run(world, &spawn);
     assert_true(upstream->valid);
-    struct runner_input inputs[] = {{MF_SPAN("deploy/web"), mf_span(upstream->sha256), MF_SPAN("t1/1/outputs")}, {MF_SPAN("plan"), MF_SPAN(""), MF_SPAN("plan/1/outputs")}};
-    world_shell(&spawn, 2, "cd $MAYFLY_INPUTS && [ \"$(cat deploy/web/result.json)\" = '{\"n\":1}' ] && [ $(cat deploy/web/outputs/o.txt) = out ] && [ -d plan ] && [ ! -e plan/result.json ]"
-                           "&& rm -rf deploy/web/outputs/* && rm deploy/web/result.json");
+    struct runner_input inputs[] = {{MF_SPAN("deploy/web"), mf_span(upstream->sha256), MF_SPAN("t1/1/outputs")},
+                                    {MF_SPAN("plan"), MF_SPAN(""), MF_SPAN("plan/1/outputs")}};
+    world_shell(&spawn, 2,
+                "cd $MAYFLY_INPUTS && [ \"$(cat deploy/web/result.json)\" = '{\"n\":1}' ] && [ $(cat "
+                "deploy/web/outputs/o.txt) = out ] && [ -d plan ] && [ ! -e plan/result.json ]"
+                "&& rm -rf deploy/web/outputs/* && rm deploy/web/result.json");
     spawn.inputs = inputs;
     spawn.input_count = 2;
     assert_int_equal(world_run(world, &spawn)->exit.code, 0);
@@ -236,7 +255,9 @@ static void the_next_attempt_sees_the_one_before(void **state)
     struct world *world = *state;
     struct runner_spawn spawn;
     world_run_shell(world, 1, "echo what happened; echo why >&2; exit 1");
-    world_shell(&spawn, 2, "cd $MAYFLY_PREVIOUS && [ $(cat outcome) = agent ] && [ \"$(cat stdout.log)\" = 'what happened' ] && [ $(cat stderr.log) = why ] && [ $MAYFLY_ATTEMPT = 2 ]");
+    world_shell(&spawn, 2,
+                "cd $MAYFLY_PREVIOUS && [ $(cat outcome) = agent ] && [ \"$(cat stdout.log)\" = 'what happened' ] && [ "
+                "$(cat stderr.log) = why ] && [ $MAYFLY_ATTEMPT = 2 ]");
     spawn.path = MF_SPAN("t1");
     spawn.attempt = 2;
     spawn.previous_attempt = 1;
@@ -253,7 +274,8 @@ static void continue_keeps_the_workspace_and_nothing_else(void **state)
     prepare.attempt = 2;
     prepare.kind = RUNNER_WORKSPACE_CONTINUE;
     assert_true(world_prepare(world, &prepare)->prepared);
-    struct world_stage *record = run_in(world, 3, 1, 2, "[ $(cat work) = progress ] && [ ! -e $HOME/h ] && [ ! -e $MAYFLY_RESULT ]");
+    struct world_stage *record =
+        run_in(world, 3, 1, 2, "[ $(cat work) = progress ] && [ ! -e $HOME/h ] && [ ! -e $MAYFLY_RESULT ]");
     assert_int_equal(record->exit.code, 0);
     assert_string_equal(record->sha256, "");
     world_finish(world, 1, 2, RUNNER_RETAIN_NEVER, false);
@@ -284,7 +306,8 @@ static void a_retained_workspace_stays_with_the_attempt(void **state)
     free(text);
 }
 
-static struct world_stage *verify(struct world *world, uint64_t stage, const char *script, const struct mf_span *files, uint32_t file_count)
+static struct world_stage *verify(struct world *world, uint64_t stage, const char *script, const struct mf_span *files,
+                                  uint32_t file_count)
 {
     struct runner_spawn spawn;
     world_shell(&spawn, stage, script);
@@ -300,12 +323,16 @@ static void verify_sees_the_subject_and_its_own_files(void **state)
     struct world *world = *state;
     struct runner_spawn spawn;
     struct mf_span globs[] = {MF_SPAN("*.txt")}, files[] = {MF_SPAN("check.sh")};
-    world_write(world, "check.sh", "#!/bin/sh\necho checking; [ $(cat $MAYFLY_SUBJECT/workspace/w) = W ] && [ $(cat $MAYFLY_SUBJECT/outputs/o.txt) = O ] && [ $(cat $MAYFLY_SUBJECT/result.json) = 7 ]\n", 0755);
+    world_write(world, "check.sh",
+                "#!/bin/sh\necho checking; [ $(cat $MAYFLY_SUBJECT/workspace/w) = W ] && [ $(cat "
+                "$MAYFLY_SUBJECT/outputs/o.txt) = O ] && [ $(cat $MAYFLY_SUBJECT/result.json) = 7 ]\n",
+                0755);
     world_shell(&spawn, 1, "echo W > w; echo O > o.txt; echo 7 > $MAYFLY_RESULT; echo forged > check.sh");
     spawn.collect = globs;
     spawn.collect_count = 1;
     world_run(world, &spawn);
-    struct world_stage *record = verify(world, 2, "./check.sh && [ $(ls | wc -l) = 1 ] && [ -z \"$MAYFLY_RESULT\" ]", files, 1);
+    struct world_stage *record =
+        verify(world, 2, "./check.sh && [ $(ls | wc -l) = 1 ] && [ -z \"$MAYFLY_RESULT\" ]", files, 1);
     assert_int_equal(record->exit.code, 0);
     assert_true(record->valid);
     char *log = world_read(world, "t1/1/verify.log", NULL);
@@ -345,16 +372,23 @@ static void a_git_workspace_is_a_clone_of_its_own(void **state)
 {
     struct world *world = *state;
     char commit[128];
-    world_command(world, "mkdir graph/repo && cd graph/repo && " GIT " init -q && echo 1 > f && " GIT " add f && " GIT " commit -qm one && " GIT " tag v1 &&"
-                         "printf '#!/bin/sh\\ntouch ../hooked\\n' > .git/hooks/post-checkout && chmod +x .git/hooks/post-checkout &&"
-                         "echo 2 > f && " GIT " commit -qam two && git rev-parse HEAD > ../../head");
+    world_command(
+        world,
+        "mkdir graph/repo && cd graph/repo && " GIT " init -q && echo 1 > f && " GIT " add f && " GIT
+        " commit -qm one && " GIT " tag v1 &&"
+        "printf '#!/bin/sh\\ntouch ../hooked\\n' > .git/hooks/post-checkout && chmod +x .git/hooks/post-checkout &&"
+        "echo 2 > f && " GIT " commit -qam two && git rev-parse HEAD > ../../head");
     struct world_stage *record = prepare_git(world, 1, "./repo", "main");
     if (record->failed)
         fail_msg("%s", record->reason);
     assert_int_equal(strlen(record->commit), 40);
     snprintf(commit, sizeof commit, "[ $(cat head) = %s ]", record->commit);
     world_command(world, commit);
-    assert_int_equal(run_in(world, 2, 1, 1, "[ $(cat f) = 2 ] && [ $(git rev-parse --abbrev-ref HEAD) = main ] && [ ! -e .git/objects/info/alternates ] && git log --oneline | grep -q one")->exit.code, 0);
+    assert_int_equal(run_in(world, 2, 1, 1,
+                            "[ $(cat f) = 2 ] && [ $(git rev-parse --abbrev-ref HEAD) = main ] && [ ! -e "
+                            ".git/objects/info/alternates ] && git log --oneline | grep -q one")
+                         ->exit.code,
+                     0);
     assert_true(prepare_git(world, 3, "./repo", "v1")->prepared);
     assert_int_equal(run_in(world, 4, 3, 1, "[ $(cat f) = 1 ]")->exit.code, 0);
     record = prepare_git(world, 5, "./repo", "no-such-ref");
@@ -388,7 +422,8 @@ static void many_clones_at_once_share_one_fetch(void **state)
 {
     struct world *world = *state;
     struct runner_prepare prepare;
-    world_command(world, "mkdir graph/repo && cd graph/repo && " GIT " init -q && echo 1 > f && " GIT " add f && " GIT " commit -qm one");
+    world_command(world, "mkdir graph/repo && cd graph/repo && " GIT " init -q && echo 1 > f && " GIT " add f && " GIT
+                         " commit -qm one");
     for (uint64_t stage = 1; stage <= 20; stage++) {
         prepare = prepare_of(stage, stage);
         prepare.kind = RUNNER_WORKSPACE_GIT;

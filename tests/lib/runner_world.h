@@ -1,8 +1,9 @@
 /*
- * lib/runner_world.h - a real runner in a state directory of its own, and what it reported, for tests with real processes
+ * lib/runner_world.h - a real runner in a state directory of its own, and what it reported, for tests with real
+ * processes
  *
- * A test program calls world_main first: when it is started as `PROGRAM runner` it becomes the runner. Waiting runs the loop
- * until a condition holds, at most some seconds, and fails the test otherwise.
+ * A test program calls world_main first: when it is started as `PROGRAM runner` it becomes the runner. Waiting runs the
+ * loop until a condition holds, at most some seconds, and fails the test otherwise.
  */
 #ifndef MF_TESTS_RUNNER_WORLD_H
 #define MF_TESTS_RUNNER_WORLD_H
@@ -33,7 +34,7 @@ struct world {
     char state[64], run_dir[128], base[96]; /* base: the graph's directory */
     int run_fd;
     struct world_stage stages[WORLD_STAGES_MAX];
-    uint32_t dropped;      /* DROPPED messages */
+    uint32_t dropped; /* DROPPED messages */
     uint64_t last_dropped;
     bool up, died;
     int64_t runner_pid;
@@ -48,10 +49,11 @@ struct world *world_open(void);
 void world_close(struct world *world);
 
 /* Runs the loop until the condition holds; fails the test after `timeout_ms`. */
-void world_wait(struct world *world, bool (*holds)(struct world *world, uint64_t stage), uint64_t stage, int64_t timeout_ms);
+void world_wait(struct world *world, bool (*holds)(struct world *world, uint64_t stage), uint64_t stage,
+                int64_t timeout_ms);
 bool world_started(struct world *world, uint64_t stage); /* or failed */
 bool world_exited(struct world *world, uint64_t stage);
-bool world_over(struct world *world, uint64_t stage);    /* RESULT, SPAWN_FAILED, PREPARED or PREPARE_FAILED */
+bool world_over(struct world *world, uint64_t stage); /* RESULT, SPAWN_FAILED, PREPARED or PREPARE_FAILED */
 bool world_died(struct world *world, uint64_t stage);
 void world_run_for(struct world *world, int64_t duration_ms);
 
