@@ -116,7 +116,7 @@ void options_print_help(const char *command)
             printf("\n%c%s:\n", row->group[0] - 'a' + 'A', row->group + 1);
         else
             print_wrapped(row->line, COMMAND_INDENT, printf("  %s", row->name));
-    printf("\n'mayfly COMMAND --help' explains a command, 'mayfly --version' tells the version, 'man mayfly' has it all.\n"
+    printf("\n'mayfly COMMAND --help' explains a command, 'man mayfly' has it all; 'mayfly --version'.\n"
            "RUN is a run's id, its --name, or last.\n");
     print_pairs("Exit codes", exit_codes, COUNT(exit_codes), 10);
 }

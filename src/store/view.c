@@ -37,7 +37,8 @@ struct view {
     size_t account_count, account_capacity;
     char *providers[PROVIDERS_MAX]; /* owned */
     uint32_t named_count;       /* rows of names below this node were read */
-    view_each *each;            /* during an update */
+    const char *path;           /* of the database, for messages; during an update, as the next two */
+    view_each *each;
     void *context;
 };
 
@@ -301,7 +302,7 @@ static int fold(void *context, const struct core_record *record, struct mf_span 
 {
     struct view *view = context;
     if (fold_subject(view, record, extra, error) != 0)
-        return -1;
+        return mf_wrap(error, "%s", view->path);
     return view->each != NULL ? view->each(view->context, view, record, extra, error) : 0;
 }
 
@@ -417,6 +418,7 @@ static int in_snapshot(struct view *view, struct journal *journal, int (*read)(s
 {
     if (database_run(journal->database, STATEMENT_READ_BEGIN, error) != 0)
         return -1;
+    view->path = journal->database->path;
     view->each = each;
     view->context = context;
     int status = read(view, journal, error);
