@@ -95,7 +95,7 @@ static void print_json(const struct recipe *recipe)
 
 static void print_line(const struct recipe_info *info)
 {
-    printf("%-22s %-11s %s%s%s%s\n", info->name, kinds[info->kind], info->needs_credential ? "operator's credential" : "no key needed",
+    printf("%-22s %-11s %s%s%s%s\n", info->name, kinds[info->kind], info->emulated ? "no key needed, runs here" : info->needs_credential ? "operator's credential" : "no key needed",
            info->has_proof_of_work ? ", proof of work" : "", info->terms_count > 0 ? ", terms to accept" : "",
            info->kind != RECIPE_KIND_SERVICE && !info->scoped_tokens ? ", permissions not enforced" : "");
 }

@@ -130,7 +130,7 @@ struct recipe_slot {
     struct recipe_field {
         const char *name;    /* NULL: the row is the value, {{item}} */
         struct mf_span pointer;
-        bool opaque, identifier;
+        bool opaque, optional, identifier;
     } *fields;
     uint32_t field_count, rows_max;
 };

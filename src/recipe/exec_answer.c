@@ -62,7 +62,7 @@ static bool row_matches(const struct recipe_slot *slot, const struct json_docume
     return equal;
 }
 
-/* A row of which one field is missing is not a row that can be handled: the answer counts as unreadable. */
+/* A row of which one field is missing that is not optional is not a row that can be handled: the answer counts as unreadable. */
 static bool add_row(struct recipe_exec *exec, const struct recipe_slot *slot, uint32_t index, const struct json_document *document, uint32_t row)
 {
     struct recipe_rows *rows = &exec->values.lists[index];
@@ -74,7 +74,7 @@ static bool add_row(struct recipe_exec *exec, const struct recipe_slot *slot, ui
     for (uint32_t i = 0; i < slot->field_count; i++) {
         const struct recipe_field *field = &slot->fields[i];
         uint32_t node = json_pointer_from(document, row, field->pointer);
-        if (!take_scalar(exec, document, node, field->identifier, field->opaque, &rows->cells[first + i]))
+        if (!take_scalar(exec, document, node, field->identifier, field->opaque, &rows->cells[first + i]) && !field->optional)
             return false;
     }
     return true;

@@ -21,7 +21,7 @@ static struct recipe_slot *new_slot(struct recipe_loader *loader, struct recipe_
 
 static void load_field(struct recipe_loader *loader, uint32_t key, uint32_t value, struct recipe_field *out)
 {
-    static const char *const keys[] = {"pointer", "opaque"};
+    static const char *const keys[] = {"pointer", "opaque", "optional"};
     out->name = key == JSON_NONE ? NULL : recipe_name(loader, key);
     if (json_kind(loader->document, value) == JSON_STRING) {
         out->pointer = recipe_pointer(loader, value);
@@ -32,6 +32,7 @@ static void load_field(struct recipe_loader *loader, uint32_t key, uint32_t valu
     uint32_t pointer = recipe_required(loader, value, "pointer");
     out->pointer = pointer == JSON_NONE ? (struct mf_span){NULL, 0} : recipe_pointer(loader, pointer);
     out->opaque = recipe_boolean(loader, json_member(loader->document, value, "opaque"), false);
+    out->optional = recipe_boolean(loader, json_member(loader->document, value, "optional"), false);
 }
 
 static void load_fields(struct recipe_loader *loader, uint32_t node, struct recipe_slot *slot)

@@ -307,6 +307,13 @@ static void test_list_pages(void **state)
     struct mf_span ids, tag;
     assert_true(recipe_found(exec, 52, &ids, &tag));
     assert_true(is(ids, "{\"account_id\":\"id102\"}") && is(tag, "mayfly-me-run-102"));
+    assert_true(recipe_found_created_ms(exec, 52) == 0); /* not said */
+    recipe_exec_destroy(exec);
+    exec = begin(recipe, &vars);
+    next(exec, NULL);
+    want = answer(exec, 200, "{\"result\":[{\"id\":\"a\",\"name\":\"mayfly-me-x-1\",\"created_on\":\"2026-11-23T20:00:00Z\"}]}");
+    expect_done(&want, RECIPE_VERDICT_SUCCESS, NULL);
+    assert_true(recipe_found_created_ms(exec, 0) == NOW_MS);
     recipe_exec_destroy(exec);
     mf_buf_free(&page);
     recipe_destroy(recipe);
