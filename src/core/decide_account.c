@@ -185,13 +185,15 @@ static void answer_delete(struct core *core, const struct core_input *input)
     }
 }
 
-/* A list may lag behind: what is still seen within the window is looked at once more at its end, and only then deleted again. */
+/* A list may lag behind: within the window what is still seen is looked at again, and deleted again only after its end. */
 static void still_there(struct core *core, uint32_t account)
 {
     const struct account *item = core_account_at(core, account);
-    int64_t believed_ms = core_after(item->deleted_ms, core_provider_of(core, account)->consistency_ms);
+    int64_t window_ms = core_provider_of(core, account)->consistency_ms;
+    int64_t believed_ms = core_after(item->deleted_ms, window_ms);
+    int64_t again_ms = core_after(core->now_ms, window_ms / 4 + 1); /* five looks at the most */
     if (core->now_ms < believed_ms)
-        core_emit(core, CORE_ACCOUNT_DELETED, account, believed_ms, item->tries[OPERATION_CHECK], 0);
+        core_emit(core, CORE_ACCOUNT_DELETED, account, again_ms < believed_ms ? again_ms : believed_ms, item->tries[OPERATION_CHECK], 0);
     else
         delete_again(core, account, false, 0);
 }

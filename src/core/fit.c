@@ -24,7 +24,7 @@ static bool fact_in_range(enum core_fact fact, int64_t value)
         return value >= 1 && value <= 2;
     case CORE_FACT_UNTIL_MS:
     case CORE_FACT_EXPIRES_MS:
-        return value >= 0;
+        return value >= 0 && value <= AT_MS_MAX;
     case CORE_FACT_ATTEMPT:
     case CORE_FACT_COUNT:
     case CORE_FACT_SLOT:
@@ -74,6 +74,17 @@ static bool holds_fit(const struct core *core, uint32_t node)
     return true;
 }
 
+/* A template ends after all its instances, and none of them runs again behind its back. */
+static bool list_fits(const struct core *core, const struct core_record *record)
+{
+    const struct node *node = &core->nodes[record->node];
+    if (node->expansion != CORE_NONE && record->kind == CORE_TASK_RERUN)
+        return core->nodes[core->expansions[node->expansion].task].state == CORE_TASK_STATE_EXPANDED;
+    if (node->state != CORE_TASK_STATE_EXPANDED || record->kind == CORE_TASK_STOP)
+        return true;
+    return core->expansions[node->detail].ended == core->expansions[node->detail].count;
+}
+
 static bool task_fits(const struct core *core, const struct core_record *record)
 {
     if (record->node >= core->node_count)
@@ -82,6 +93,8 @@ static bool task_fits(const struct core *core, const struct core_record *record)
     if ((node->flags & NODE_SUPERSEDED) != 0 || !core_task_may(node->state, record->kind))
         return false;
     bool template = core_is_template(core, record->node);
+    if (!list_fits(core, record))
+        return false;
     switch ((int)record->kind) {
     case CORE_TASK_EXPANDED:
         return template && expanded_fits(core, record);
@@ -94,9 +107,8 @@ static bool task_fits(const struct core *core, const struct core_record *record)
         return !template && holds_fit(core, record->node);
     case CORE_TASK_SUCCEEDED:
         return template || holds_fit(core, record->node);
-    case CORE_TASK_RERUN:
     case CORE_TASK_REOPENED:
-        return record->kind == CORE_TASK_RERUN || record->node < core->graph->task_count;
+        return record->node < core->graph->task_count;
     default:
         return true;
     }

@@ -8,14 +8,14 @@
  * One thing can still stand in its own way: accounts that are kept only for borrowers which wait behind the limit. When nothing
  * else moves, the first of these fails as refused instead of waiting for ever.
  *
- * The rate is a theoretical arrival time (GCRA): a burst of a tenth of the minute's creates, then evenly spaced, so that no window
+ * The rate is a theoretical arrival time (GCRA): a burst of a twentieth of the minute's creates, then evenly spaced, so that no window
  * of 60 s holds more than creates_per_minute.
  */
 #include "core/core_private.h"
 
 static uint32_t burst(uint32_t per_minute)
 {
-    return per_minute / 10 > 1 ? per_minute / 10 : 1;
+    return per_minute / 20 > 1 ? per_minute / 20 : 1;
 }
 
 int64_t core_create_interval_us(uint32_t per_minute)
