@@ -190,6 +190,24 @@ static void check_grant(struct sim_world *world, const struct core_record *recor
         sim_fail(world, "I6: task %u gets a token of account %u, which is not its own", node, record->account);
 }
 
+/* What a borrower still waits for is kept, unless it died. */
+static void check_release(struct sim_world *world, const struct core_record *record)
+{
+    struct core_account_view account;
+    struct core_node_view owner, borrower;
+    mf_assert(core_account(world->core, record->account, &account) && core_node(world->core, account.node, &owner));
+    bool kept = owner.state == CORE_TASK_STATE_SUCCEEDED && core_slot_account(world->core, account.node, account.slot) == record->account;
+    if (!kept || committed(world, CORE_ACCOUNT_DEAD, record->account))
+        return;
+    for (uint32_t t = 0; t < world->setup->graph.task_count; t++) {
+        const struct core_task *task = &world->setup->tasks[t];
+        mf_assert(core_node(world->core, t, &borrower));
+        for (uint32_t s = task->slot_first; s < task->slot_first + task->slot_count; s++)
+            if (world->setup->slots[s].lender == account.node && world->setup->slots[s].lender_slot == account.slot && !core_task_final(borrower.state))
+                sim_fail(world, "account %u is given up while task %u will borrow it", record->account, t);
+    }
+}
+
 void sim_check_records(struct sim_world *world)
 {
     for (uint32_t r = 0; r < world->turn_record_count && !world->failed; r++) {
@@ -204,6 +222,10 @@ void sim_check_records(struct sim_world *world)
         case CORE_ACCOUNT_ABSENT:
         case CORE_ACCOUNT_EXPIRED:
             check_gone(world, record);
+            break;
+        case CORE_ACCOUNT_RELEASED:
+        case CORE_ACCOUNT_CLAIMABLE:
+            check_release(world, record);
             break;
         case CORE_TASK_BACKOFF:
             check_backoff(world, record);

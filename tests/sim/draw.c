@@ -267,6 +267,21 @@ static void run(struct sim_world *world, uint32_t visits)
     }
 }
 
+/* Small batches show their seams when the runner dies and everything stops in the next moment. */
+static void draw_seams(struct sim_world *world)
+{
+#ifdef MAYFLY_CRASHPOINTS
+    core_test_batch_max = one_in(&world->rng, 3) ? 149 + (uint32_t)below(&world->rng, 20) : CORE_BATCH_RECORDS_MAX;
+    if (core_test_batch_max == CORE_BATCH_RECORDS_MAX || !sim_faulty(world) || !one_in(&world->rng, 3))
+        return;
+    int64_t at_ms = world->now_ms + (int64_t)below(&world->rng, 3000);
+    sim_push(world, (struct sim_event){.at_ms = at_ms, .effect = SIM_EFFECT_RUNNER_END});
+    sim_push(world, (struct sim_event){.at_ms = at_ms + 1, .has_input = true, .input = {.kind = CORE_INPUT_SIGNAL, .level = 1}});
+#else
+    (void)world;
+#endif
+}
+
 static void begin(struct sim_world *world, const struct sim_shape *shape)
 {
     if (shape->faults)
@@ -275,6 +290,8 @@ static void begin(struct sim_world *world, const struct sim_shape *shape)
     uint64_t actions = shape->actions && sim_faulty(world) && one_in(&world->rng, 2) ? below(&world->rng, 6) : 0;
     for (; actions > 0; actions--)
         draw_action(world);
+    if (shape->actions)
+        draw_seams(world);
 }
 
 bool sim_run_seed(uint64_t seed, const struct sim_shape *shape, bool act_before_commit, struct mf_buf *trace, char failure[400])
@@ -286,14 +303,11 @@ bool sim_run_seed(uint64_t seed, const struct sim_shape *shape, bool act_before_
     sim_draw_graph(setup, &rng, shape);
     struct sim_shape drawn = *shape;
     struct sim_world *volatile world = sim_new(setup, seed, sim_draw, &drawn);
-#ifdef MAYFLY_CRASHPOINTS
-    core_test_batch_max = one_in(&world->rng, 3) ? 149 + (uint32_t)below(&world->rng, 20) : CORE_BATCH_RECORDS_MAX;
-#endif
     world->trace = trace;
     world->act_before_commit = act_before_commit;
     begin(world, shape);
     if (!world->failed && setjmp(world->escape) == 0)
-        run(world, shape->actions && one_in(&world->rng, 3) ? 1 + (uint32_t)below(&world->rng, 2) : 0);
+        run(world, shape->actions && one_in(&world->rng, 2) ? 1 + (uint32_t)below(&world->rng, 2) : 0);
     bool well = !world->failed;
     snprintf(failure, 400, "%s", world->failure);
     sim_free(world);

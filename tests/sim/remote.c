@@ -117,6 +117,9 @@ void sim_account_effect(struct sim_world *world, struct sim_event *event)
 static void answer(struct sim_world *world, const struct core_command *command, struct sim_behaviour how, enum sim_effect effect, enum core_input_kind kind, bool flag)
 {
     struct core_input input = {.kind = kind, .account = command->account, .flag = flag, .after_ms = how.after_ms};
+    int64_t lifetime_ms = provider_of(world, command->account)->lifetime_ms;
+    if (lifetime_ms > 0 && how.expires_ms > lifetime_ms)
+        how.expires_ms = lifetime_ms; /* what a provider promises is the most that it gives */
     if (kind == CORE_INPUT_CREATED && how.expires_ms > 0)
         input.expires_ms = world->now_ms + how.delay_ms + how.expires_ms;
     if (how.fault == SIM_HANG)
