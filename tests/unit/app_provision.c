@@ -24,7 +24,7 @@ struct script { /* answers for one "METHOD /path", in order */
     const char *request;
     struct answer {
         int status; /* 0: reset; -1: never answered */
-        const char *body, *header, *value;
+        const char *body, *header, *value, *second_header, *second_value;
     } answers[6];
     int used;
 };
@@ -96,13 +96,14 @@ static void handle(void *context, struct net_exchange *exchange, const struct ne
     const struct answer *answer = &script->answers[script->used];
     if (script->used < 5 && script->answers[script->used + 1].status != 0)
         script->used++;
-    struct net_header header = {mf_span(answer->header), mf_span(answer->value)};
+    struct net_header headers[] = {{mf_span(answer->header), mf_span(answer->value)}, {mf_span(answer->second_header), mf_span(answer->second_value)}};
+    uint32_t header_count = (answer->header != NULL) + (answer->second_header != NULL);
     if (answer->status == -1)
         world->held[world->held_count++] = exchange;
     else if (answer->status == 1)
         server_abort(exchange, SERVER_ABORT_RESET, 0, NULL, 0, mf_span(""));
     else
-        server_reply(exchange, answer->status, &header, answer->header == NULL ? 0 : 1, mf_span(answer->body));
+        server_reply(exchange, answer->status, headers, header_count, mf_span(answer->body));
     if (world->stop_at_request)
         net_loop_stop(world->loop);
 }
@@ -295,11 +296,11 @@ static void test_effects_are_sent_once(void **state)
         enum recipe_verdict verdict;
         const char *reason;
     } cases[] = {
-        {{1, "", NULL, NULL}, RECIPE_VERDICT_UNKNOWN, "made: POST /a: sent, no complete answer"},
-        {{500, "{\"code\":7}", NULL, NULL}, RECIPE_VERDICT_UNKNOWN, "made: POST /a: HTTP 500 (code 7)"},
-        {{200, "<html>", NULL, NULL}, RECIPE_VERDICT_UNKNOWN, NULL},
+        {{1, ""}, RECIPE_VERDICT_UNKNOWN, "made: POST /a: sent, no complete answer"},
+        {{500, "{\"code\":7}"}, RECIPE_VERDICT_UNKNOWN, "made: POST /a: HTTP 500 (code 7)"},
+        {{200, "<html>"}, RECIPE_VERDICT_UNKNOWN, NULL},
         {{302, "", "location", "http://127.0.0.1:1/v4/a"}, RECIPE_VERDICT_UNKNOWN, "made: POST /a: HTTP 302"},
-        {{403, "", NULL, NULL}, RECIPE_VERDICT_REFUSED, "made: POST /a: HTTP 403"},
+        {{403, ""}, RECIPE_VERDICT_REFUSED, "made: POST /a: HTTP 403"},
         {{429, "", "retry-after", "1"}, RECIPE_VERDICT_RETRY, "made: POST /a: HTTP 429"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -392,14 +393,31 @@ static void test_gate_is_for_all_and_teardown_goes_first(void **state)
 static void test_remaining_zero(void **state)
 {
     (void)state;
-    /* the server sends one header for an answer: a reset without `remaining` means nothing */
-    struct script scripts[] = {{"DELETE /v4/a/a1", {{204, "", "x-ratelimit-remaining", "0"}}, 0}, {NULL}};
-    struct world *world = open_world(RECIPE(""), scripts, NULL);
-    struct job *job = start(world, 0, RECIPE_DELETE);
-    run(world);
-    assert_int_equal(job->verdict, RECIPE_VERDICT_SUCCESS);
-    assert_int_equal(world->hold_count, 0);
-    close_world(world);
+    static const struct {
+        const char *remaining, *reset;
+        int64_t wait_ms; /* at least; 0: the gate stays open */
+    } cases[] = {
+        {"0", "1", 900},
+        {"0", "Sun, 06 Nov 1994 08:49:37 GMT", 0},
+        {"0", "soon", 0},
+        {"0", NULL, 0},
+        {"1", "5", 0},
+        {"-1", "5", 0},
+        {"0", "99999999999999999999", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct script scripts[] = {{"DELETE /v4/a/a1", {{204, "", "x-ratelimit-remaining", cases[i].remaining, cases[i].reset == NULL ? NULL : "x-ratelimit-reset", cases[i].reset}, {204, ""}}, 0}, {NULL}};
+        struct world *world = open_world(RECIPE(""), scripts, NULL);
+        struct job *job = start(world, 0, RECIPE_DELETE);
+        run(world);
+        assert_int_equal(job->verdict, RECIPE_VERDICT_SUCCESS);
+        start(world, 1, RECIPE_DELETE);
+        run(world);
+        int64_t waited_ms = world->seen[1].at_ms - world->seen[0].at_ms;
+        assert_int_equal(world->hold_count, cases[i].wait_ms > 0);
+        assert_true(cases[i].wait_ms > 0 ? waited_ms >= cases[i].wait_ms : waited_ms < 500);
+        close_world(world);
+    }
 }
 
 static void test_retry_after_for_reads(void **state)
