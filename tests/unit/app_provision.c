@@ -97,7 +97,7 @@ static void handle(void *context, struct net_exchange *exchange, const struct ne
     if (script->used < 5 && script->answers[script->used + 1].status != 0)
         script->used++;
     struct net_header headers[] = {{mf_span(answer->header), mf_span(answer->value)}, {mf_span(answer->second_header), mf_span(answer->second_value)}};
-    uint32_t header_count = (answer->header != NULL) + (answer->second_header != NULL);
+    uint32_t header_count = answer->header == NULL ? 0 : answer->second_header == NULL ? 1 : 2;
     if (answer->status == -1)
         world->held[world->held_count++] = exchange;
     else if (answer->status == 1)
