@@ -12,6 +12,7 @@
  */
 #include "app/app_private.h"
 
+#include "app/tag.h"
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "json/write.h"
@@ -22,7 +23,9 @@
 
 void app_tag(const struct app *app, uint32_t account, char *out, size_t out_bytes)
 {
-    snprintf(out, out_bytes, "mayfly-%s-%s-%u", app->owner, app->run_id, account);
+    char tag[TAG_BYTES];
+    tag_format(app->owner, app->run_id, account, tag);
+    snprintf(out, out_bytes, "%s", tag);
 }
 
 struct account_job { /* context of one provision job; freed in done */
@@ -112,21 +115,26 @@ static void take_created(struct account_job *owner, const struct recipe_result *
     input->expires_ms = ends && result->expires_ms > 0 ? to_core_ms(result->expires_ms) : 0;
 }
 
+struct core_input app_account_answer(const struct recipe_info *info, enum recipe_op op, uint32_t account, const struct recipe_result *result)
+{
+    struct core_input input = {.kind = inputs_of[op][result->verdict], .account = account, .after_ms = result->after_ms,
+                               .flag = result->verdict == RECIPE_VERDICT_REFUSED};
+    if (op == RECIPE_CREATE && result->verdict == RECIPE_VERDICT_GONE)
+        input.flag = true;
+    if (op == RECIPE_DELETE && result->verdict == RECIPE_VERDICT_SUCCESS && info->delete_ends_expiring)
+        input.kind = CORE_INPUT_SWEPT;
+    if (op == RECIPE_DELETE && result->verdict == RECIPE_VERDICT_SUCCESS && !info->delete_ends_expiring && !info->has[RECIPE_CHECK])
+        input.kind = CORE_INPUT_GONE;
+    return input;
+}
+
 static void on_done(void *context, struct provision_job *job, const struct recipe_result *result)
 {
     struct account_job *owner = context;
     struct app *app = owner->app;
     struct app_payload *payload = app_payload_new();
-    struct core_input input = {.kind = inputs_of[owner->op][result->verdict], .account = owner->account, .after_ms = result->after_ms,
-                               .flag = result->verdict == RECIPE_VERDICT_REFUSED};
-    const struct recipe_info *info = recipe_info(app->providers[owner->provider].recipe);
+    struct core_input input = app_account_answer(recipe_info(app->providers[owner->provider].recipe), owner->op, owner->account, result);
     app_account_at(app, owner->account)->job = NULL;
-    if (owner->op == RECIPE_CREATE && result->verdict == RECIPE_VERDICT_GONE)
-        input.flag = true;
-    if (owner->op == RECIPE_DELETE && result->verdict == RECIPE_VERDICT_SUCCESS && info->delete_ends_expiring)
-        input.kind = CORE_INPUT_SWEPT;
-    if (owner->op == RECIPE_DELETE && result->verdict == RECIPE_VERDICT_SUCCESS && !info->delete_ends_expiring && !info->has[RECIPE_CHECK])
-        input.kind = CORE_INPUT_GONE;
     if (input.kind == CORE_INPUT_CREATED)
         take_created(owner, result, payload, &input);
     else if (input.kind == CORE_INPUT_FOUND)
@@ -177,7 +185,7 @@ static int64_t credential_end(struct app *app, const struct core_account_view *v
     return app_now(app) + need + slack_ms;
 }
 
-static enum recipe_op op_of(enum core_command_kind kind)
+enum recipe_op app_account_op(enum core_command_kind kind)
 {
     switch ((int)kind) {
     case CORE_COMMAND_CREATE:
@@ -201,7 +209,7 @@ static void refuse(struct app *app, enum recipe_op op, uint32_t account, const c
 }
 
 /* A kind `credential` recipe has no delete: its DELETING is the revoke. */
-static enum recipe_op op_for(const struct recipe_info *info, enum recipe_op op)
+enum recipe_op app_recipe_op(const struct recipe_info *info, enum recipe_op op)
 {
     return op == RECIPE_DELETE && !info->has[RECIPE_DELETE] ? RECIPE_REVOKE : op;
 }
@@ -211,7 +219,7 @@ void app_execute_account(struct app *app, const struct core_command *command)
     struct core_account_view view;
     bool known = core_account(app->core, command->account, &view);
     mf_assert(known);
-    enum recipe_op op = op_of(command->kind);
+    enum recipe_op op = app_account_op(command->kind);
     load_values(app, command->account);
     struct app_account *entry = app_account_at(app, command->account);
     struct account_job *owner = mf_alloc(sizeof *owner);
@@ -222,7 +230,7 @@ void app_execute_account(struct app *app, const struct core_command *command)
     struct mf_span permissions[APP_PERMISSIONS_MAX];
     struct provision_spec spec = {
         .provider = view.provider,
-        .op = op_for(recipe_info(app->providers[view.provider].recipe), op),
+        .op = app_recipe_op(recipe_info(app->providers[view.provider].recipe), op),
         .tag = mf_span(tag),
         .ids_json = mf_buf_view(&entry->ids),
         .secrets_json = mf_buf_view(&entry->secrets),

@@ -23,6 +23,7 @@
 #define APP_EXTRA_BYTES_MAX 8192u
 /* Secrets and ids of one account: 16 values of at most 8 KiB. */
 #define APP_VALUES_BYTES_MAX (160u * 1024u)
+#define APP_CREDENTIAL_BYTES_MAX 16384u
 /* Permissions of one account: the longest shipped table has about 60 names. */
 #define APP_PERMISSIONS_MAX 128u
 /* Log of one stream of one attempt. */
@@ -193,6 +194,13 @@ void app_expand(struct app *app, const struct core_command *command);
 void app_expansion_free(struct app_expansion *expansion);
 int app_start_runner(struct app *app);
 
+/* --- accounts.c --- */
+
+enum recipe_op app_account_op(enum core_command_kind kind); /* what a command asks for */
+enum recipe_op app_recipe_op(const struct recipe_info *info, enum recipe_op op); /* the operation that does it */
+/* What a verdict means to the core; ids, secrets and times are the caller's to add. */
+struct core_input app_account_answer(const struct recipe_info *info, enum recipe_op op, uint32_t account, const struct recipe_result *result);
+
 /* --- tables.c --- */
 struct app_account *app_account_at(struct app *app, uint32_t account); /* grows; asserts memory */
 void app_account_forget(struct app *app, uint32_t account, bool keep_claim);
@@ -208,6 +216,12 @@ void app_tables_free(struct app *app);
 /* --- providers.c --- */
 int app_providers_open(struct app *app, struct mf_error *error);
 void app_providers_close(struct app *app);
+/* The parts that a sweep needs too, which has no run. */
+const char *app_provider_override(const struct recipe_info *info); /* the address from the environment; NULL: none */
+int app_provider_address(struct app_provider *provider, const char *url, bool allow_base_url, struct mf_error *error);
+/* Takes the source out of --credential (else what is there, else the emulator's own) and reads it. */
+int app_provider_source(struct app_provider *provider, const struct app_pair *given, uint32_t given_count, struct mf_error *error);
+void app_provider_close(struct app_provider *provider);
 int app_provider_credential(void *context, bool fresh, struct mf_span *out, struct mf_error *error);
 
 /* --- emulate.c --- */
@@ -215,6 +229,7 @@ int app_emulator_start(struct app *app, struct mf_error *error);
 void app_emulator_stop(struct app *app);
 
 /* --- plan.c: the graph as the core's arrays --- */
+struct core_provider app_core_provider(const struct recipe_info *info);
 int app_build_core_graph(struct app *app, struct mf_error *error);
 void app_free_core_graph(struct app *app);
 

@@ -58,23 +58,20 @@ static void fill_profiles(const struct graph *graph, struct core_profile *profil
                                             .attempts_max = from[i].attempts_max, .retry_on = classes_of(from[i].retry_on)};
 }
 
-static void fill_providers(const struct app *app, struct core_provider *providers)
+struct core_provider app_core_provider(const struct recipe_info *info)
 {
-    for (uint32_t i = 0; i < app->provider_count; i++) {
-        const struct recipe_info *info = recipe_info(app->providers[i].recipe);
-        bool credential = info->kind == RECIPE_KIND_CREDENTIAL;
-        providers[i] = (struct core_provider){
-            .can_find = info->has[RECIPE_FIND],
-            .can_check = info->has[RECIPE_CHECK],
-            .can_revoke = info->has[RECIPE_REVOKE] && !credential, /* a credential's delete is its revoke */
-            .can_delete = info->has[RECIPE_DELETE] || (credential && info->has[RECIPE_REVOKE]),
-            .lifetime_ms = info->lifetime_ms,
-            .consistency_ms = info->consistency_ms,
-            .creating_max = info->creating_max,
-            .deleting_max = info->deleting_max,
-            .creates_per_minute = info->creates_per_minute,
-        };
-    }
+    bool credential = info->kind == RECIPE_KIND_CREDENTIAL;
+    return (struct core_provider){
+        .can_find = info->has[RECIPE_FIND],
+        .can_check = info->has[RECIPE_CHECK],
+        .can_revoke = info->has[RECIPE_REVOKE] && !credential, /* a credential's delete is its revoke */
+        .can_delete = info->has[RECIPE_DELETE] || (credential && info->has[RECIPE_REVOKE]),
+        .lifetime_ms = info->lifetime_ms,
+        .consistency_ms = info->consistency_ms,
+        .creating_max = info->creating_max,
+        .deleting_max = info->deleting_max,
+        .creates_per_minute = info->creates_per_minute,
+    };
 }
 
 static uint32_t running_max(const struct app *app)
@@ -100,7 +97,8 @@ int app_build_core_graph(struct app *app, struct mf_error *error)
     fill_edges(graph, edge_array);
     fill_slots(graph, slot_array);
     fill_profiles(graph, profile_array);
-    fill_providers(app, provider_array);
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        provider_array[i] = app_core_provider(recipe_info(app->providers[i].recipe));
     app->limits = core_limits_default;
     app->limits.running_max = running_max(app);
     app->limits.accounts_max = graph_limits(graph)->accounts_max;

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CREDENTIAL_BYTES_MAX 16384u
 #define ORIGIN_BYTES_MAX 320u /* a scheme, a host name of at most 253, a port */
 #define EMULATOR_TOKEN "MAYFLY_EMULATOR_TOKEN" /* as `mayfly emulate` reads it */
 
@@ -48,28 +47,21 @@ int app_provider_credential(void *context, bool fresh, struct mf_span *out, stru
 
 /* --- one provider, step by step --- */
 
-static int open_address(struct app *app, struct app_provider *provider, struct mf_error *error)
+const char *app_provider_override(const struct recipe_info *info)
+{
+    const char *override = info->base_url_env != NULL ? getenv(info->base_url_env) : NULL;
+    return override != NULL && override[0] != '\0' ? override : NULL;
+}
+
+int app_provider_address(struct app_provider *provider, const char *url, bool allow_base_url, struct mf_error *error)
 {
     const struct recipe_info *info = recipe_info(provider->recipe);
-    const char *override = info->base_url_env != NULL ? getenv(info->base_url_env) : NULL;
-    bool own = override == NULL || override[0] == '\0';
+    char origin[ORIGIN_BYTES_MAX];
     bool loopback = false;
-    if (provider->base_url != NULL) { /* of an earlier run: the address that it used, whatever the environment says now */
-        provider->origin = mf_alloc(ORIGIN_BYTES_MAX);
-        return provider->origin != NULL ? net_origin(provider->base_url, provider->origin, ORIGIN_BYTES_MAX, error) : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
-    }
-    const char *url = own ? info->base_url : override;
-    if (own && info->emulated) {
-        if (app_emulator_start(app, error) != 0)
-            return -1;
-        provider->served = true;
-        url = app->emulator.url;
-    }
     if (net_check_base_url(url, &loopback, error) != 0)
         return mf_wrap(error, "provider `%s`: base url", provider->name);
-    if (!own && !loopback && !app->options.allow_base_url)
+    if (app_provider_override(info) != NULL && !loopback && !allow_base_url)
         return mf_fail(error, MF_USAGE, "provider `%s`: %s points away from this machine (%s); give --allow-base-url if it is meant", provider->name, info->base_url_env, url);
-    char origin[ORIGIN_BYTES_MAX];
     if (net_origin(url, origin, sizeof origin, error) != 0)
         return mf_wrap(error, "provider `%s`: base url", provider->name);
     size_t length = strlen(url);
@@ -78,6 +70,24 @@ static int open_address(struct app *app, struct app_provider *provider, struct m
     provider->base_url = mf_strndup(url, length);
     provider->origin = mf_strdup(origin);
     return provider->base_url != NULL && provider->origin != NULL ? 0 : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+}
+
+static int open_address(struct app *app, struct app_provider *provider, struct mf_error *error)
+{
+    const struct recipe_info *info = recipe_info(provider->recipe);
+    const char *override = app_provider_override(info);
+    if (provider->base_url != NULL) { /* of an earlier run: the address that it used, whatever the environment says now */
+        provider->origin = mf_alloc(ORIGIN_BYTES_MAX);
+        return provider->origin != NULL ? net_origin(provider->base_url, provider->origin, ORIGIN_BYTES_MAX, error) : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+    }
+    const char *url = override != NULL ? override : info->base_url;
+    if (override == NULL && info->emulated) {
+        if (app_emulator_start(app, error) != 0)
+            return -1;
+        provider->served = true;
+        url = app->emulator.url;
+    }
+    return app_provider_address(provider, url, app->options.allow_base_url, error);
 }
 
 static int open_terms(struct app *app, const struct app_provider *provider, struct mf_error *error)
@@ -96,19 +106,11 @@ static int open_terms(struct app *app, const struct app_provider *provider, stru
     return mf_fail(error, MF_USAGE, "provider `%s`: its terms are not accepted (%s); read them, then give --accept-terms %s", provider->name, list, provider->name);
 }
 
-static const char *given_source(const struct app *app, const struct app_provider *provider)
-{
-    for (uint32_t i = app->options.credential_count; i-- > 0;)
-        if (strcmp(app->options.credentials[i].name, provider->name) == 0)
-            return app->options.credentials[i].value;
-    return NULL;
-}
-
 /* The graph's own source as text; a file is relative to the graph. */
 static char *declared_source(const struct app *app, const struct graph_provider *declared)
 {
     struct mf_buf text;
-    mf_buf_init(&text, CREDENTIAL_BYTES_MAX);
+    mf_buf_init(&text, APP_CREDENTIAL_BYTES_MAX);
     if (declared->credential == GRAPH_CREDENTIAL_ENV)
         mf_buf_printf(&text, "env:%s", declared->credential_source);
     else if (declared->credential == GRAPH_CREDENTIAL_FILE)
@@ -120,29 +122,41 @@ static char *declared_source(const struct app *app, const struct graph_provider 
     return source;
 }
 
+static const char *given_source(const struct app_pair *given, uint32_t count, const char *name)
+{
+    for (uint32_t i = count; i-- > 0;)
+        if (strcmp(given[i].name, name) == 0)
+            return given[i].value;
+    return NULL;
+}
+
+int app_provider_source(struct app_provider *provider, const struct app_pair *given, uint32_t given_count, struct mf_error *error)
+{
+    const char *source = given_source(given, given_count, provider->name);
+    if (source != NULL) {
+        mf_free(provider->source);
+        provider->source = mf_strdup(source);
+    }
+    if (provider->source == NULL && recipe_info(provider->recipe)->emulated)
+        provider->source = mf_strdup("env:" EMULATOR_TOKEN);
+    if (provider->source != NULL && credential_fault(provider->source) != NULL)
+        return mf_fail(error, MF_USAGE, "provider `%s`: credential: %s", provider->name, credential_fault(provider->source));
+    struct mf_span value;
+    return app_provider_credential(provider, false, &value, error);
+}
+
 static int open_credential(struct app *app, struct app_provider *provider, const struct graph_provider *declared, struct mf_error *error)
 {
-    mf_buf_init_secret(&provider->credential, CREDENTIAL_BYTES_MAX);
+    mf_buf_init_secret(&provider->credential, APP_CREDENTIAL_BYTES_MAX);
     if (!recipe_info(provider->recipe)->needs_credential)
         return 0;
     if (provider->served) {
         provider->credential_read = true;
         return mf_buf_span(&provider->credential, mf_buf_view(&app->emulator.token));
     }
-    const char *given = given_source(app, provider);
-    if (given != NULL) {
-        mf_free(provider->source);
-        provider->source = mf_strdup(given);
-    } else if (provider->source == NULL) {
+    if (provider->source == NULL)
         provider->source = declared_source(app, declared);
-    }
-    const struct recipe_info *info = recipe_info(provider->recipe);
-    if (provider->source == NULL && info->emulated)
-        provider->source = mf_strdup("env:" EMULATOR_TOKEN);
-    if (provider->source != NULL && credential_fault(provider->source) != NULL)
-        return mf_fail(error, MF_USAGE, "provider `%s`: credential: %s", provider->name, credential_fault(provider->source));
-    struct mf_span value;
-    return app_provider_credential(provider, false, &value, error);
+    return app_provider_source(provider, app->options.credentials, app->options.credential_count, error);
 }
 
 static int open_inputs(struct app *app, struct app_provider *provider, const struct graph_provider *declared, struct mf_error *error)
@@ -247,21 +261,24 @@ int app_providers_open(struct app *app, struct mf_error *error)
     return check_tasks(app, error);
 }
 
+void app_provider_close(struct app_provider *provider)
+{
+    recipe_destroy(provider->recipe);
+    mf_free(provider->recipe_sha256);
+    mf_free(provider->base_url);
+    mf_free(provider->origin);
+    mf_free(provider->source);
+    mf_free(provider->rate_path);
+    for (uint32_t k = 0; k < provider->input_count; k++)
+        mf_free((void *)(uintptr_t)provider->inputs[k].value.data);
+    mf_free(provider->inputs);
+    mf_buf_free(&provider->credential);
+}
+
 void app_providers_close(struct app *app)
 {
-    for (uint32_t i = 0; i < app->provider_count; i++) {
-        struct app_provider *provider = &app->providers[i];
-        recipe_destroy(provider->recipe);
-        mf_free(provider->recipe_sha256);
-        mf_free(provider->base_url);
-        mf_free(provider->origin);
-        mf_free(provider->source);
-        mf_free(provider->rate_path);
-        for (uint32_t k = 0; k < provider->input_count; k++)
-            mf_free((void *)(uintptr_t)provider->inputs[k].value.data);
-        mf_free(provider->inputs);
-        mf_buf_free(&provider->credential);
-    }
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        app_provider_close(&app->providers[i]);
     mf_free(app->providers);
     app->providers = NULL;
     app->provider_count = 0;

@@ -1,8 +1,9 @@
-/* teardown.c - mayfly teardown: cancel what is not final, delete what is left, of one run or of all */
+/* teardown.c - mayfly teardown: cancel what is not final, delete what is left, of one run, of all, or of an owner at a provider */
 #include "base/alloc.h"
 #include "cmd/commands.h"
 #include "cmd/graphs.h"
 #include "cmd/launch.h"
+#include "cmd/sweep.h"
 #include "store/state.h"
 
 #include <stdio.h>
@@ -62,12 +63,39 @@ static int teardown_all(const struct options *options, const struct pairs *crede
     return code;
 }
 
+/* --sweep stands alone: with a run beside it one of the two would be forgotten. */
+static int sweep(const struct options *options, const struct pairs *credentials)
+{
+    struct pairs inputs = {0};
+    int code = 2;
+    if (option_set(options, "all") || options->argument_count > 0)
+        fprintf(stderr, "mayfly: teardown: --sweep goes without RUN and --all; see 'mayfly teardown --help'\n");
+    else if (pairs_take(&inputs, options, "input", false) == 0)
+        code = teardown_sweep(options, credentials, &inputs);
+    pairs_free(&inputs);
+    return code;
+}
+
+static const char *misplaced_option(const struct options *options)
+{
+    static const char *const names[] = {"owner", "older-than", "input", "dry-run"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (option_set(options, names[i]))
+            return names[i];
+    return NULL;
+}
+
 int cmd_teardown(const struct options *options)
 {
     struct pairs credentials = {0};
     int code = 2;
-    if (pairs_take(&credentials, options, "credential", false) == 0) {
-        if (option_set(options, "all"))
+    bool swept = option_set(options, "sweep");
+    if (!swept && misplaced_option(options) != NULL) {
+        fprintf(stderr, "mayfly: teardown: --%s goes with --sweep PROVIDER; see 'mayfly teardown --help'\n", misplaced_option(options));
+    } else if (pairs_take(&credentials, options, "credential", false) == 0) {
+        if (swept)
+            code = sweep(options, &credentials);
+        else if (option_set(options, "all"))
             code = teardown_all(options, &credentials);
         else
             code = teardown_one(options, options->argument_count > 0 ? options->arguments[0] : "last", &credentials);
