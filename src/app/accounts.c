@@ -15,6 +15,7 @@
 #include "app/tag.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/crash.h"
 #include "json/write.h"
 
 #include <stdio.h>
@@ -70,6 +71,7 @@ static void on_step(void *context, struct provision_job *job, uint32_t step, str
 {
     struct account_job *owner = context;
     struct app_payload *payload = app_payload_new();
+    CRASH_POINT(7);
     remember(owner->app, owner->account, ids, secrets, payload);
     /* The next request goes out after the commit of this turn: CREATE_STEP is answered by provision_continue in tell order. */
     app_account_at(owner->app, owner->account)->job = job;
@@ -132,6 +134,10 @@ static void on_done(void *context, struct provision_job *job, const struct recip
 {
     struct account_job *owner = context;
     struct app *app = owner->app;
+    if (owner->op == RECIPE_CREATE)
+        CRASH_POINT(5);
+    else if (owner->op == RECIPE_DELETE || owner->op == RECIPE_CHECK)
+        CRASH_POINT(15);
     struct app_payload *payload = app_payload_new();
     struct core_input input = app_account_answer(recipe_info(app->providers[owner->provider].recipe), owner->op, owner->account, result);
     app_account_at(app, owner->account)->job = NULL;
@@ -201,11 +207,12 @@ enum recipe_op app_account_op(enum core_command_kind kind)
     }
 }
 
-static void refuse(struct app *app, enum recipe_op op, uint32_t account, const char *reason)
+/* `hopeless`: what the operation needs was never recorded, or is forgotten; another try would not find it either. */
+static void refuse(struct app *app, enum recipe_op op, uint32_t account, bool hopeless, const char *reason)
 {
     struct app_payload *payload = app_payload_new();
     app_payload_reason(payload, reason);
-    app_push(app, &(struct core_input){.kind = inputs_of[op][RECIPE_VERDICT_RETRY], .account = account}, payload);
+    app_push(app, &(struct core_input){.kind = inputs_of[op][RECIPE_VERDICT_RETRY], .account = account, .flag = hopeless}, payload);
 }
 
 /* A kind `credential` recipe has no delete: its DELETING is the revoke. */
@@ -220,6 +227,10 @@ void app_execute_account(struct app *app, const struct core_command *command)
     bool known = core_account(app->core, command->account, &view);
     mf_assert(known);
     enum recipe_op op = app_account_op(command->kind);
+    if (op == RECIPE_CREATE)
+        CRASH_POINT(3);
+    else if (op == RECIPE_DELETE)
+        CRASH_POINT(13);
     load_values(app, command->account);
     struct app_account *entry = app_account_at(app, command->account);
     struct account_job *owner = mf_alloc(sizeof *owner);
@@ -244,6 +255,6 @@ void app_execute_account(struct app *app, const struct core_command *command)
     if (provision_start(app->provision, &spec, &calls, owner, &entry->job, &error) != 0) {
         mf_free(owner);
         entry->job = NULL;
-        refuse(app, op, command->account, error.text);
+        refuse(app, op, command->account, error.code == MF_INPUT, error.text);
     }
 }

@@ -10,6 +10,7 @@
 #include "app/control.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/crash.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -184,6 +185,7 @@ static int open_directory(struct app *app, struct mf_error *error)
         if (state_run_open(app->state, app->run_id, &app->run_dir_fd, error) != 0 || state_run_lock(app->state, app->run_id, &app->lock_fd, error) != 0)
             return -1; /* a new run's lock was taken with its directory */
     }
+    CRASH_POINT(1);
     app->run_dir = state_run_path(app->state, app->run_id, NULL);
     return app->run_dir != NULL ? 0 : mf_fail(error, MF_MEMORY, "run: no memory");
 }
@@ -305,11 +307,26 @@ static int64_t wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Without the operator's credential a clean-up leaves all states as they are: MF_PROVIDER, exit 4 when something may exist. */
+static int check_cleanable(const struct app *app, struct mf_error *error)
+{
+    struct core_totals totals;
+    core_totals(app->core, &totals);
+    uint32_t left = totals.accounts[CORE_ACCOUNT_STATE_LEAKED];
+    for (int state = CORE_ACCOUNT_STATE_CREATING; state <= CORE_ACCOUNT_STATE_DELETING; state++)
+        left += totals.accounts[state];
+    if (!app->missing_credential || left == 0)
+        return 0;
+    return mf_fail(error, MF_PROVIDER, "run %s: %u accounts may still exist, and an operator's credential is missing; give --credential NAME=file:PATH", app->run_id, left);
+}
+
 static int open_core(struct app *app, struct mf_error *error)
 {
     if (app_build_core_graph(app, error) != 0 || core_create(&app->core, &app->core_graph, &app->limits, random_seed(), error) != 0 || name_tasks(app, error) != 0)
         return -1;
-    return app->options.mode == APP_RUN ? app_open_new(app, error) : app_replay(app, error);
+    if (app->options.mode == APP_RUN)
+        return app_open_new(app, error);
+    return app_replay(app, error) == 0 ? check_cleanable(app, error) : -1;
 }
 
 static int check_faults(const struct app *app, struct mf_error *error)
@@ -335,6 +352,13 @@ static int open_all(struct app *app, struct mf_error *error)
     return open_core(app, error) == 0 && open_network(app, error) == 0 ? open_loop(app, error) : -1;
 }
 
+/* A run is found by its --name, else by its graph's: `mayfly show deploy-fleet` is the last one of it. */
+static char *default_name(const struct app_options *options)
+{
+    struct mf_span name = options->name != NULL ? mf_span(options->name) : graph_name(options->graph);
+    return graph_is_key(name) ? mf_strndup(name.data, name.length) : NULL;
+}
+
 int app_create(struct app **out, const struct app_options *options, struct mf_error *error)
 {
     struct app *app = mf_calloc(1, sizeof *app);
@@ -342,7 +366,8 @@ int app_create(struct app **out, const struct app_options *options, struct mf_er
         return mf_fail(error, MF_MEMORY, "run: no memory");
     app->options = *options;
     app->graph = options->graph;
-    app->run_name = options->name != NULL ? mf_strdup(options->name) : NULL;
+    if (options->mode == APP_RUN)
+        app->run_name = default_name(options);
     app->start_ms = net_now_ms();
     app->base_ms = app->opened_ms = wall_ms();
     if (open_all(app, error) != 0) {
@@ -416,6 +441,7 @@ int app_run(struct app *app)
         return 2;
     net_loop_run(app->loop);
     app->exit_code = exit_code_of(app);
+    CRASH_POINT(16);
     struct app_receipt receipt;
     app_receipt(app, &receipt);
     for (uint32_t i = 0; i < app->options.observer_count; i++)

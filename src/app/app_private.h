@@ -136,6 +136,7 @@ struct app {
 
     struct app_provider *providers;
     uint32_t provider_count;
+    bool missing_credential;    /* TEARDOWN: of some provider */
 
     int64_t base_ms, start_ms; /* core time = base + (boot time - start) */
     int64_t opened_ms;

@@ -156,7 +156,12 @@ static int open_credential(struct app *app, struct app_provider *provider, const
     }
     if (provider->source == NULL)
         provider->source = declared_source(app, declared);
-    return app_provider_source(provider, app->options.credentials, app->options.credential_count, error);
+    int result = app_provider_source(provider, app->options.credentials, app->options.credential_count, error);
+    if (result == 0 || app->options.mode != APP_TEARDOWN)
+        return result;
+    app->missing_credential = true; /* matters only when something is left to clean: app.c looks after the replay */
+    app_note(app, "%s", error->text);
+    return 0;
 }
 
 static int open_inputs(struct app *app, struct app_provider *provider, const struct graph_provider *declared, struct mf_error *error)

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/crash.h"
 #include "base/heap.h"
 
 #include <string.h>
@@ -96,7 +97,7 @@ int provision_start(struct provision *provision, const struct provision_spec *sp
     struct provision_job *job = mf_calloc(1, sizeof *job);
     if (job == NULL)
         return mf_fail(error, MF_MEMORY, "provisioning: no memory for a job");
-    *job = (struct provision_job){.provision = provision, .provider = spec->provider, .teardown = spec->teardown, .calls = calls, .context = context,
+    *job = (struct provision_job){.provision = provision, .provider = spec->provider, .op = spec->op, .teardown = spec->teardown, .calls = calls, .context = context,
                                   .next = provision->jobs};
     if (provision->jobs != NULL)
         provision->jobs->previous = job;
@@ -214,6 +215,19 @@ void provision_destroy(struct provision *provision)
         net_timer_destroy(provision->later_timer);
     mf_free(provision->gates);
     mf_free(provision);
+}
+
+void provision_crash_points(struct provision *provision)
+{
+    for (struct provision_job *job = provision->jobs; job != NULL; job = job->next) {
+        if (job->state != PROVISION_IN_FLIGHT || job->seen_sent || !job->want.http.effect || !net_request_sent(job->request))
+            continue;
+        job->seen_sent = true;
+        if (job->op == RECIPE_CREATE)
+            CRASH_POINT(4);
+        else if (job->op == RECIPE_DELETE)
+            CRASH_POINT(14);
+    }
 }
 
 void provision_counters(const struct provision *provision, struct provision_counters *out)

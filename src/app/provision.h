@@ -73,6 +73,8 @@ void provision_cancel(struct provision_job *job); /* done still comes, as recipe
 bool provision_found(const struct provision_job *job, uint32_t index, struct mf_span *ids_json, struct mf_span *tag);
 int64_t provision_found_created_ms(const struct provision_job *job, uint32_t index); /* LIST; 0: not said */
 void provision_counters(const struct provision *provision, struct provision_counters *out);
+/* Test builds: passes K4 or K14 for each create or delete of which some byte has left. */
+void provision_crash_points(struct provision *provision);
 /* From the loop's wake handler: delivers finished proofs. */
 void provision_collect(struct provision *provision);
 

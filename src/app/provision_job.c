@@ -209,6 +209,7 @@ void provision_send(struct provision_job *job)
         .answer_bytes_max = ANSWER_BYTES_MAX,
     };
     job->state = PROVISION_IN_FLIGHT;
+    job->seen_sent = false;
     job->tries++;
     job->since_ms = net_now_ms();
     job->provision->counters.requests++;

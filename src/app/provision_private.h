@@ -30,7 +30,9 @@ struct provision_job {
     struct provision_job *next_in_queue;   /* of a gate, or of those to be handled later */
     uint32_t provider;
     enum provision_state state;
+    enum recipe_op op;
     bool teardown, cancelled;
+    bool seen_sent;            /* its effect's request has passed a crash point */
     bool refreshed;            /* the credential was read again after a 401 */
     bool repeat;               /* IN_WAIT: the same request again, not the next poll */
     uint32_t tries;            /* of the request in hand */

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/crash.h"
 #include "json/write.h"
 
 #include <stdarg.h>
@@ -301,6 +302,12 @@ static void tell(struct app *app)
             if (app->options.observers[i].record != NULL)
                 app->options.observers[i].record(app->options.observers[i].context, app, &turn->record, extra);
         switch ((int)turn->record.kind) { /* what memory may forget once the record is durable */
+        case CORE_ACCOUNT_CREATED:
+            CRASH_POINT(6);
+            break;
+        case CORE_TASK_STARTED:
+            CRASH_POINT(10);
+            break;
         case CORE_ACCOUNT_GONE:
         case CORE_ACCOUNT_ABSENT:
         case CORE_ACCOUNT_EXPIRING:
@@ -362,6 +369,9 @@ static void maybe_stop(struct app *app)
 void app_pump_turn(void *context)
 {
     struct app *app = context;
+#ifdef MAYFLY_CRASHPOINTS
+    provision_crash_points(app->provision);
+#endif
     for (uint32_t i = 0; i < APP_TURN_INPUTS_MAX && app->input_count > 0; i++) {
         struct app_input input = pop(app);
         step(app, &input);

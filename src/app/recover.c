@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/crash.h"
 #include "json/write.h"
 #include "store/hash.h"
 
@@ -135,6 +136,7 @@ int app_open_new(struct app *app, struct mf_error *error)
     key = mf_buf_take(&path);
     bool failed = providers.failed || options.failed || params.failed || terms.failed || key == NULL;
     int result = failed ? mf_fail(error, MF_LIMIT, "run: its parameters or recipes do not fit") : journal_create(&app->journal, app->run_dir, key, &run, error);
+    CRASH_POINT(2);
     mf_free(key);
     mf_buf_free(&providers);
     mf_buf_free(&options);

@@ -2,6 +2,7 @@
 #include "app/app_private.h"
 
 #include "base/alloc.h"
+#include "base/crash.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -74,6 +75,7 @@ static void on_started(void *context, uint64_t stage, int64_t pid, int64_t birth
 static void on_exited(void *context, const struct runner_exit *exit)
 {
     struct core_input input = {.kind = CORE_INPUT_EXITED, .code = exit->code, .signal = exit->signal};
+    CRASH_POINT(11);
     if (!node_of(context, exit->stage, &input))
         return;
     struct app_payload *payload = app_payload_new();
@@ -165,7 +167,11 @@ int app_start_runner(struct app *app)
     app->runner_dead = false;
     app->runner_generation++;
     struct runner_options options = {.program = app->options.program, .run_dir_fd = app->run_dir_fd, .run_dir = app->run_dir, .run_id = app->run_id,
-                                     .path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", .running_max = app->limits.running_max};
+                                     .path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", .running_max = app->limits.running_max,
+#ifdef MAYFLY_CRASHPOINTS
+                                     .crash_points = true,
+#endif
+    };
     if (runner_start(&app->runner, app->loop, &options, &handlers, app, &error) == 0)
         return 0;
     app->runner = NULL;

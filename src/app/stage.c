@@ -9,6 +9,7 @@
 #include "app/strings.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/crash.h"
 #include "json/write.h"
 
 #include <stdio.h>
@@ -316,6 +317,7 @@ static int send_lease(struct app *app, const struct app_lease *lease, uint64_t s
         struct runner_lease message = {.lease = lease->lease, .stage = stage, .environment = strings_variables(&environment), .environment_count = slot->environment ? environment.count : 0,
                                        .name = task->slot_count > 1 ? slot->name : (struct mf_span){"", 0}, .account_json = mf_buf_view(&json), .secrets = strings_spans(&secrets), .secret_count = secrets.count};
         result = runner_send_lease(app->runner, &message, error);
+        CRASH_POINT(8);
     }
     mf_buf_free(&json);
     strings_free(&secrets);

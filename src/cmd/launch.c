@@ -54,6 +54,8 @@ int launch(struct app_options *app_options, const struct options *options)
     app_options->observers[app_options->observer_count++] = (struct app_observer){.closed = print_receipt, .context = (void *)(uintptr_t)options};
     app_options->refresh_ms = isatty(STDERR_FILENO) != 0 && !option_set(options, "json") ? 200 : 0;
     int code = app_create(&app, app_options, &error) == 0 ? app_run(app) : complain(&error);
+    if (app == NULL && app_options->mode == APP_TEARDOWN && error.code == MF_PROVIDER)
+        code = 4; /* nothing was sent, and something may still exist */
     app_destroy(app);
     progress_destroy(progress);
     return code;
