@@ -9,13 +9,20 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Its orchestrator was killed before it had a database; every effect follows a record in it. */
+static int never_began(const char *id)
+{
+    fprintf(stderr, "mayfly: run %s never began: nothing was started; mayfly rm %s removes its directory\n", id, id);
+    return 0;
+}
+
 static int teardown_one(const struct options *options, const char *run, const struct pairs *credentials)
 {
     struct mf_error error;
     struct graph *graph = NULL;
-    char id[STATE_RUN_ID_BYTES];
+    char id[STATE_RUN_ID_BYTES] = "";
     if (app_load_run(option_value(options, "state"), run, id, &graph, &error) != 0)
-        return complain(&error);
+        return error.code == MF_NOT_FOUND && id[0] != '\0' ? never_began(id) : complain(&error);
     struct app_options app_options = {.mode = APP_TEARDOWN, .graph = graph, .run = id, .include_kept = option_set(options, "include-kept"), .credentials = credentials->items, .credential_count = credentials->count,
                                       .strict_teardown = option_set(options, "strict-teardown")};
     int code = launch(&app_options, options);

@@ -201,6 +201,11 @@ static enum net_sent how_far(const struct net_request *request)
                : NET_NOT_SENT;
 }
 
+bool net_request_sent(const struct net_request *request)
+{
+    return how_far(request) == NET_SENT;
+}
+
 static void fill_headers(struct net_request *request, struct net_answer *answer)
 {
     struct net_header *headers = request->client->headers;

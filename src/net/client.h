@@ -80,6 +80,8 @@ void net_client_destroy(struct net_client *client);
 int net_client_submit(struct net_client *client, const struct net_request_spec *spec, net_done *done, void *context, struct net_request **out, struct mf_error *error);
 /* The callback still comes, from a later turn. */
 void net_request_cancel(struct net_request *request);
+/* Some byte of it may have left; before its answer was delivered. */
+bool net_request_sent(const struct net_request *request);
 uint32_t net_client_in_flight(const struct net_client *client);
 /* First header of that lower-case name, or the empty span. */
 struct mf_span net_answer_header(const struct net_answer *answer, const char *name);

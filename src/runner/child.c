@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "runner/tree.h"
 
 #define STACK_BYTES                                                                                                    \
@@ -224,6 +225,7 @@ int child_start(const struct child_plan *plan, struct child_started *out, enum c
         pid = clone_old(&pidfd, &entry);
     if (pid < 0)
         return -1;
+    CRASH_POINT(9);
     int64_t after = boot_ticks();
     if (failure->step != 0) {
         waitpid(pid, NULL, 0);

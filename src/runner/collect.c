@@ -12,6 +12,7 @@
 #include "runner/result.h"
 
 #include "base/alloc.h"
+#include "base/crash.h"
 #include "json/write.h"
 
 #include <dirent.h>
@@ -98,6 +99,7 @@ static int take_file(struct collector *collector, int fd, const char *name, cons
     int result =
         copy_file(fd, (uint64_t)about->st_size, to_fd, name, (about->st_mode & 0100) | 0400, collector->answer);
     close(to_fd);
+    CRASH_POINT(12);
     return result;
 }
 
@@ -274,8 +276,8 @@ static int collect(const struct runner_spawn *spawn, const struct job_place *pla
         .answer = result == 0 ? answer : &second,
         .budget = {.bytes_max = spawn->outputs_bytes_max > 0 ? spawn->outputs_bytes_max : (uint64_t)256 << 20,
                    .files_max = spawn->outputs_files_max > 0 ? spawn->outputs_files_max : 10000,
-                   .bytes_limit = "outputs_bytes_max",
-                   .files_limit = "outputs_files_max"},
+                   .bytes_limit = "limits.outputs_bytes",
+                   .files_limit = "limits.outputs_files"},
         .attempt_fd = -1,
         .outputs_fd = -1,
         .place = place,
