@@ -24,6 +24,18 @@
 
 #define READY_WAIT_MS 10000
 #define FIRST_LINES_BYTES_MAX 2048u
+#define ENVIRONMENT_MAX 8
+
+/* Nothing of the operator's environment, which may hold credentials; only what a sanitized test build is told. */
+static void clean_environment(char *environment[ENVIRONMENT_MAX])
+{
+    static const char *const kept[] = {"ASAN_OPTIONS=", "LSAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS="};
+    size_t count = 0;
+    for (char **entry = environ; *entry != NULL; entry++)
+        for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+            if (strncmp(*entry, kept[i], strlen(kept[i])) == 0 && count + 1 < ENVIRONMENT_MAX)
+                environment[count++] = *entry;
+}
 
 static _Noreturn void become_emulator(struct app *app, int out, const char *data, const char *ledger, pid_t parent)
 {
@@ -41,7 +53,9 @@ static _Noreturn void become_emulator(struct app *app, int out, const char *data
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    execv(app->options.program, (char *const *)(uintptr_t)argv);
+    char *environment[ENVIRONMENT_MAX] = {NULL};
+    clean_environment(environment);
+    execve(app->options.program, (char *const *)(uintptr_t)argv, environment);
     _exit(127);
 }
 
