@@ -1,4 +1,5 @@
 /* outputs.c - mayfly outputs: results and collected files of tasks, listed, printed or copied */
+#include "cmd/collected.h"
 #include "cmd/commands.h"
 #include "cmd/copy.h"
 #include "cmd/read.h"
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LIST_BYTES_MAX (64u << 20) /* paths of one task: limits.outputs_files times a long path */
 
 struct outputs {
     struct reader reader;
@@ -27,12 +29,14 @@ struct outputs {
 /* What a task's last success left: the result as "results/SHA256.json", the outputs as a directory; empty when there is none. */
 struct left {
     struct mf_buf result, outputs;
+    struct strings files; /* what lies below `outputs`, with it in front */
 };
 
 static void left_free(struct left *left)
 {
     mf_buf_free(&left->result);
     mf_buf_free(&left->outputs);
+    strings_free(&left->files);
 }
 
 static int left_read(struct outputs *outputs, uint32_t node, struct left *left, struct mf_error *error)
@@ -41,6 +45,7 @@ static int left_read(struct outputs *outputs, uint32_t node, struct left *left, 
     mf_buf_init(&sha256, 64);
     mf_buf_init(&left->result, 128);
     mf_buf_init(&left->outputs, 4096);
+    strings_init(&left->files, LIST_BYTES_MAX, false);
     int status = journal_get_result(outputs->reader.journal, node, &sha256, &left->outputs, error);
     if (status == 0 && sha256.length > 0)
         mf_buf_printf(&left->result, "results/%s.json", mf_buf_cstr(&sha256));
@@ -73,31 +78,70 @@ static int print_result(struct outputs *outputs, struct mf_error *error)
 
 /* --- all of them --- */
 
-static void list_table(struct outputs *outputs, const struct view_task *task, const struct left *left)
+static int64_t bytes_of(const struct outputs *outputs, const char *path)
 {
-    const char *dir = outputs->reader.dir;
-    table_cell(outputs->table, "%s", task->path);
-    table_cell(outputs->table, "%s%s%s", left->result.length > 0 ? dir : "-", left->result.length > 0 ? "/" : "", mf_buf_cstr(&left->result));
-    table_cell(outputs->table, "%s%s%s", left->outputs.length > 0 ? dir : "-", left->outputs.length > 0 ? "/" : "", mf_buf_cstr(&left->outputs));
+    struct stat status;
+    return fstatat(outputs->dir_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0 ? (int64_t)status.st_size : 0;
 }
 
-static void list_json(struct outputs *outputs, const struct view_task *task, const struct left *left)
+static void list_row(struct outputs *outputs, const struct view_task *task, const char *path)
+{
+    table_cell(outputs->table, "%s", task->path);
+    table_cell(outputs->table, "%lld", (long long)bytes_of(outputs, path));
+    table_cell(outputs->table, "%s/%s", outputs->reader.dir, path);
+}
+
+static void list_table(struct outputs *outputs, const struct view_task *task, const struct left *left, const struct mf_span *files)
+{
+    if (left->result.length > 0)
+        list_row(outputs, task, mf_buf_cstr(&left->result));
+    for (uint32_t i = 0; i < left->files.count; i++)
+        list_row(outputs, task, files[i].data);
+}
+
+static void member_path(struct outputs *outputs, const char *name, const struct mf_buf *below)
 {
     struct mf_buf path;
+    if (below->length == 0)
+        return;
     mf_buf_init(&path, 16384);
-    json_open_object(&outputs->writer);
-    json_member_string(&outputs->writer, "task", task->path);
-    if (left->result.length > 0) {
-        mf_buf_printf(&path, "%s/%s", outputs->reader.dir, mf_buf_cstr(&left->result));
-        json_member_span(&outputs->writer, "result", mf_buf_view(&path));
-    }
-    mf_buf_clear(&path);
-    if (left->outputs.length > 0) {
-        mf_buf_printf(&path, "%s/%s", outputs->reader.dir, mf_buf_cstr(&left->outputs));
-        json_member_span(&outputs->writer, "outputs", mf_buf_view(&path));
-    }
-    json_close_object(&outputs->writer);
+    mf_buf_printf(&path, "%s/%s", outputs->reader.dir, mf_buf_cstr(below));
+    json_member_span(&outputs->writer, name, mf_buf_view(&path));
     mf_buf_free(&path);
+}
+
+/* Paths of `files` are relative to `outputs`. */
+static void list_json(struct outputs *outputs, const struct view_task *task, const struct left *left, const struct mf_span *files)
+{
+    struct json_writer *writer = &outputs->writer;
+    json_open_object(writer);
+    json_member_string(writer, "task", task->path);
+    member_path(outputs, "result", &left->result);
+    member_path(outputs, "outputs", &left->outputs);
+    json_key(writer, "files");
+    json_open_array(writer);
+    for (uint32_t i = 0; i < left->files.count; i++) {
+        json_open_object(writer);
+        json_member_string(writer, "path", files[i].data + left->outputs.length + 1);
+        json_member_i64(writer, "bytes", bytes_of(outputs, files[i].data));
+        json_close_object(writer);
+    }
+    json_close_array(writer);
+    json_close_object(writer);
+}
+
+static int list(struct outputs *outputs, const struct view_task *task, struct left *left, struct mf_error *error)
+{
+    if (left->outputs.length > 0 && collected_paths(outputs->dir_fd, mf_buf_cstr(&left->outputs), &left->files, error) != 0)
+        return mf_wrap(error, "task %s", task->path);
+    const struct mf_span *files = collected_sorted(&left->files);
+    if (files == NULL && left->files.count > 0)
+        return mf_fail(error, MF_MEMORY, "task %s: no memory for the list of its files", task->path);
+    if (outputs->json_wanted)
+        list_json(outputs, task, left, files);
+    else
+        list_table(outputs, task, left, files);
+    return 0;
 }
 
 /* DIR/TASK[/KEY]/result.json and DIR/TASK[/KEY]/FILES. */
@@ -122,10 +166,8 @@ static int take(struct outputs *outputs, uint32_t node, struct mf_error *error)
     if (status == 0 && left.result.length + left.outputs.length > 0) {
         if (outputs->to_fd >= 0)
             status = copy(outputs, task, &left, error);
-        if (outputs->json_wanted)
-            list_json(outputs, task, &left);
-        else
-            list_table(outputs, task, &left);
+        if (status == 0)
+            status = list(outputs, task, &left, error);
     }
     left_free(&left);
     return status;
@@ -153,7 +195,7 @@ static int prepare(struct outputs *outputs, const struct options *options, struc
 {
     const char *task = options->argument_count > 1 ? options->arguments[1] : NULL, *to = option_value(options, "to");
     if (reader_open(&outputs->reader, options, options->arguments[0], error) != 0 ||
-        table_create(&outputs->table, "TASK RESULT OUTPUTS", error) != 0)
+        table_create(&outputs->table, "TASK BYTES> PATH", error) != 0)
         return -1;
     if (task != NULL && (outputs->only_node = view_find(outputs->reader.view, task)) == CORE_NONE)
         return mf_fail(error, MF_NOT_FOUND, "task %.64s: run %s has none of this name: see mayfly show %s", task, outputs->reader.id,
