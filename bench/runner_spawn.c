@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -37,6 +38,20 @@ static double now_ms(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/* Processor time of this process and of everything that was waited for, also by what was waited for. */
+static double cpu_ms(void)
+{
+    double sum = 0;
+    static const int whose[] = {RUSAGE_SELF, RUSAGE_CHILDREN};
+    for (size_t i = 0; i < 2; i++) {
+        struct rusage used;
+        getrusage(whose[i], &used);
+        sum += (double)used.ru_utime.tv_sec * 1e3 + (double)used.ru_utime.tv_usec / 1e3;
+        sum += (double)used.ru_stime.tv_sec * 1e3 + (double)used.ru_stime.tv_usec / 1e3;
+    }
+    return sum;
 }
 
 static struct mf_span instance(unsigned long number, char name[32])
@@ -173,22 +188,26 @@ int main(int argc, char **argv)
     struct fleet fleet = {.wanted = argc > 1 ? strtoul(argv[1], NULL, 10) : 2000,
                           .jobs = argc > 2 ? strtoul(argv[2], NULL, 10) : 8,
                           .program = argc > 3 ? argv[3] : "/bin/true"};
-    double bare[ROUNDS], runner[ROUNDS], ratio[ROUNDS];
+    double bare[ROUNDS], runner[ROUNDS], ratio[ROUNDS], bare_cpu = 0;
     if (start_runner(&fleet, directory) != 0)
         return 1;
     for (int i = 0; i < ROUNDS; i++) {
+        double before = cpu_ms();
         bare[i] = run_bare(&fleet);
+        bare_cpu += cpu_ms() - before;
         runner[i] = run_fleet(&fleet);
         ratio[i] = runner[i] / bare[i];
     }
     runner_stop(fleet.peer, 5000);
     net_loop_destroy(fleet.loop);
     rmdir(directory);
+    double runner_cpu = cpu_ms() - bare_cpu;
     qsort(bare, ROUNDS, sizeof bare[0], compare);
     qsort(runner, ROUNDS, sizeof runner[0], compare);
     qsort(ratio, ROUNDS, sizeof ratio[0], compare);
     printf("bare_spawn %.1f ms\n", bare[ROUNDS / 2]);
     printf("runner_spawn %.1f ms\n", runner[ROUNDS / 2]);
     printf("runner_spawn_ratio %.3f x\n", ratio[ROUNDS / 2]);
+    printf("runner_spawn_cpu_ratio %.3f x\n", runner_cpu / bare_cpu);
     return 0;
 }

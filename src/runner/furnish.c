@@ -216,8 +216,8 @@ static int furnish_verify(const struct message_job *job, const struct runner_spa
     char base[4096];
     struct copy_budget budget = {.bytes_max = UINT64_MAX,
                                  .files_max = COPY_ENTRIES_MAX,
-                                 .bytes_limit = "workspace_bytes_max",
-                                 .files_limit = "workspace_files_max"};
+                                 .bytes_limit = "limits.files_bytes",
+                                 .files_limit = "workspace_entries_max"};
     if (mf_span_copy(spawn->base, base, sizeof base) != 0)
         return job_fail(answer, "refused", "verify: the graph's directory is no path");
     int ws_fd = openat(place->slot_fd, "ws", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -30,7 +30,7 @@ struct message_hello {
 /* SPAWN with what only the wire knows: a list of inputs that is too long for a frame is a file in the run directory. */
 struct message_spawn {
     struct runner_spawn spawn;
-    struct mf_span inputs_file; /* name in work/; empty: the list is in `spawn` */
+    struct mf_span inputs_file; /* name in .work/; empty: the list is in `spawn` */
 };
 
 struct message_finish {

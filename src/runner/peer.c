@@ -361,7 +361,7 @@ static size_t inputs_bytes(const struct runner_spawn *spawn)
     return bytes;
 }
 
-/* The list as a file in work/; a helper of the spawner reads and removes it. */
+/* The list as a file in .work/; a helper of the spawner reads and removes it. */
 static int write_inputs(struct runner_peer *peer, const struct runner_spawn *spawn, const char *name,
                         struct mf_error *error)
 {

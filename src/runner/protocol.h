@@ -56,7 +56,7 @@ enum frame_sender { FRAME_FROM_ORCHESTRATOR = 1, FRAME_FROM_RUNNER = 2, FRAME_TO
     X(JOB, 69, FRAME_TO_SPAWNER, 0)         /* work for a helper process */                                            \
     X(JOB_ENDED, 70, FRAME_FROM_SPAWNER, 0)                                                                            \
     X(RELEASE, 71, FRAME_TO_SPAWNER, 0) /* the slot's directory goes to the trash */                                   \
-    /* an orderly end: kill what runs, remove work/, then leave; end-of-file alone skips the removal */                \
+    /* an orderly end: kill what runs, remove .work/, then leave; end-of-file alone skips the removal */                \
     X(STOP, 72, FRAME_FROM_ORCHESTRATOR | FRAME_TO_SPAWNER, 0)
 
 enum frame_type {

@@ -74,8 +74,8 @@ static int bring(const struct message_job *job, const struct runner_prepare *pre
     struct copy_budget budget = {.bytes_max =
                                      prepare->workspace_bytes_max > 0 ? prepare->workspace_bytes_max : UINT64_MAX,
                                  .files_max = COPY_ENTRIES_MAX,
-                                 .bytes_limit = "workspace_bytes_max",
-                                 .files_limit = "workspace_files_max"};
+                                 .bytes_limit = "limits.files_bytes",
+                                 .files_limit = "workspace_entries_max"};
     int result = 0;
     if (prepare->git_url.length > 0)
         result = git_workspace(prepare, base, ws_fd, place, &budget, answer);

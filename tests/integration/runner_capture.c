@@ -156,16 +156,19 @@ static void the_environment_is_clean(void **state)
     world_run(world, &spawn);
     char *out = world_read(world, "deploy/web.1/1/stdout.log", NULL);
     assert_non_null(out);
-    static const char *const wanted[] = {"PATH=/usr/local/bin:/usr/bin:/bin\n",
-                                         "LANG=de_DE\n",
-                                         "TERM=dumb\n",
-                                         "GIVEN=a b=c\n",
-                                         "MAYFLY_RUN=" WORLD_RUN_ID "\n",
-                                         "MAYFLY_TASK=deploy/web.1\n",
-                                         "MAYFLY_ATTEMPT=1\n",
-                                         "MAYFLY_RESULT=",
-                                         "MAYFLY_SPAWN=" WORLD_RUN_ID "-",
-                                         "HOME=/"};
+    char run[64], mark[64];
+    snprintf(run, sizeof run, "MAYFLY_RUN=%s\n", world_run_id());
+    snprintf(mark, sizeof mark, "MAYFLY_SPAWN=%s-", world_run_id());
+    const char *const wanted[] = {"PATH=/usr/local/bin:/usr/bin:/bin\n",
+                                  "LANG=de_DE\n",
+                                  "TERM=dumb\n",
+                                  "GIVEN=a b=c\n",
+                                  run,
+                                  "MAYFLY_TASK=deploy/web.1\n",
+                                  "MAYFLY_ATTEMPT=1\n",
+                                  "MAYFLY_RESULT=",
+                                  mark,
+                                  "HOME=/"};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         if (strstr(out, wanted[i]) == NULL)
             fail_msg("no %s in %s", wanted[i], out);
@@ -230,7 +233,7 @@ static void a_large_queue_says_so_and_drains(void **state)
     assert_true(sent > 35 && sent < 60);
     assert_false(runner_ready(world->peer));
     for (uint64_t stage = 1; stage <= sent; stage++) {
-        world_wait(world, world_over, stage, 20000);
+        world_wait(world, world_over, stage, 60000);
         assert_int_equal(world->stages[stage].exit.code, 0);
     }
     assert_true(runner_ready(world->peer));

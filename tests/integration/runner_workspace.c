@@ -100,7 +100,7 @@ static void a_workspace_has_a_size_limit(void **state)
     prepare.workspace_bytes_max = 9;
     struct world_stage *record = world_prepare(world, &prepare);
     assert_true(record->failed);
-    assert_non_null(strstr(record->reason, "workspace_bytes_max"));
+    assert_non_null(strstr(record->reason, "limits.files_bytes"));
 }
 
 static void a_directory_is_copied_with_its_links(void **state)
@@ -161,7 +161,7 @@ static void setup_has_its_timeout(void **state)
     prepare.setup_timeout_ms = 300;
     int64_t began_ms = net_now_ms();
     struct world_stage *record = world_prepare(world, &prepare);
-    assert_true(net_now_ms() - began_ms < 3000);
+    assert_true(net_now_ms() - began_ms < 10000);
     assert_string_equal(record->class_name, "setup");
     assert_non_null(strstr(record->reason, "300ms"));
     assert_int_equal(world_processes(), 0);
@@ -177,7 +177,7 @@ static void a_prepare_can_be_stopped(void **state)
     assert_int_equal(runner_send_prepare(world->peer, &prepare, NULL), 0);
     world_run_for(world, 100);
     runner_send_signal(world->peer, 1, 1, NULL);
-    world_wait(world, world_over, 1, 5000);
+    world_wait(world, world_over, 1, 20000);
     assert_true(world->stages[1].failed);
     assert_string_equal(world->stages[1].class_name, "infrastructure");
 }
@@ -235,7 +235,7 @@ static void a_long_list_of_inputs_travels_as_a_file(void **state)
 {
     struct world *world = *state;
     struct runner_spawn spawn;
-    enum { COUNT = 5000 };
+    enum { COUNT = 2000 };
     struct world_stage *upstream = world_run_shell(world, 1, "echo 42 > $MAYFLY_RESULT");
     static struct runner_input inputs[COUNT];
     static char paths[COUNT][24];
@@ -243,11 +243,11 @@ static void a_long_list_of_inputs_travels_as_a_file(void **state)
         snprintf(paths[i], sizeof paths[i], "item/%d", i);
         inputs[i] = (struct runner_input){mf_span(paths[i]), mf_span(upstream->sha256), MF_SPAN("")};
     }
-    world_shell(&spawn, 2, "[ $(cat $MAYFLY_INPUTS/item/*/result.json | wc -l) = 5000 ]");
+    world_shell(&spawn, 2, "[ $(cat $MAYFLY_INPUTS/item/*/result.json | wc -l) = 2000 ]");
     spawn.inputs = inputs;
     spawn.input_count = COUNT;
     assert_int_equal(world_run(world, &spawn)->exit.code, 0);
-    world_command(world, "! ls runs/" WORLD_RUN_ID "/work | grep -q inputs");
+    world_command(world, "! ls $RUN/.work | grep -q inputs");
 }
 
 static void the_next_attempt_sees_the_one_before(void **state)
@@ -349,7 +349,7 @@ static void finish_waits_for_the_stage(void **state)
     world_shell(&spawn, 1, "sleep 0.3; echo x > f; exit 8");
     world_send(world, &spawn);
     world_finish(world, 1, 1, RUNNER_RETAIN_WORKSPACE, false);
-    world_wait(world, world_over, 1, 5000);
+    world_wait(world, world_over, 1, 20000);
     assert_int_equal(world->stages[1].exit.code, 8);
     world_run_shell(world, 2, "exit 0");
     assert_true(world_exists(world, "t1/1/workspace/f"));

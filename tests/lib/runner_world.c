@@ -26,6 +26,14 @@ bool world_main(int argc, char **argv, int *status)
     return true;
 }
 
+const char *world_run_id(void)
+{
+    static char id[32];
+    if (id[0] == '\0')
+        snprintf(id, sizeof id, "world%07d", (int)getpid());
+    return id;
+}
+
 /* --- what the runner says --- */
 
 static struct world_stage *stage_of(void *context, uint64_t stage)
@@ -197,14 +205,15 @@ struct world *world_open(void)
     assert_int_equal(mkdir(world->base, 0700), 0);
     snprintf(world->run_dir, sizeof world->run_dir, "%s/runs", world->state);
     assert_int_equal(mkdir(world->run_dir, 0700), 0);
-    strcat(world->run_dir, "/" WORLD_RUN_ID);
+    size_t used = strlen(world->run_dir);
+    snprintf(world->run_dir + used, sizeof world->run_dir - used, "/%s", world_run_id());
     assert_int_equal(mkdir(world->run_dir, 0700), 0);
     world->run_fd = open(world->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(net_loop_create(&world->loop, NULL), 0);
     struct runner_options options = {.program = "/proc/self/exe",
                                      .run_dir_fd = world->run_fd,
                                      .run_dir = world->run_dir,
-                                     .run_id = WORLD_RUN_ID,
+                                     .run_id = world_run_id(),
                                      .path = "/usr/local/bin:/usr/bin:/bin",
                                      .running_max = 512};
     struct mf_error error;
@@ -216,15 +225,18 @@ struct world *world_open(void)
 
 static void check_cgroups(void)
 {
-    int left = system("ls -d /sys/fs/cgroup/mayfly-" WORLD_RUN_ID ".* /sys/fs/cgroup/unified/mayfly-" WORLD_RUN_ID
-                      ".* 2>/dev/null | grep -q .");
+    char command[256];
+    snprintf(command, sizeof command,
+             "ls -d /sys/fs/cgroup/mayfly-%s.* /sys/fs/cgroup/unified/mayfly-%s.* 2>/dev/null | grep -q .",
+             world_run_id(), world_run_id());
+    int left = system(command);
     assert_int_not_equal(left, 0);
 }
 
 void world_close(struct world *world)
 {
     bool died = world->died;
-    runner_stop(world->peer, 10000);
+    runner_stop(world->peer, 60000);
     assert_int_equal(world_processes(), 0);
     if (!died) {
         check_cgroups();
@@ -264,7 +276,7 @@ struct world_stage *world_run(struct world *world, const struct runner_spawn *sp
     struct runner_spawn with_base = *spawn;
     with_base.base = mf_span(world->base);
     world_send(world, &with_base);
-    world_wait(world, world_over, spawn->stage, 20000);
+    world_wait(world, world_over, spawn->stage, 60000);
     return &world->stages[spawn->stage];
 }
 
@@ -282,7 +294,7 @@ struct world_stage *world_prepare(struct world *world, const struct runner_prepa
     with_base.base = mf_span(world->base);
     if (runner_send_prepare(world->peer, &with_base, &error) != 0)
         fail_msg("%s", error.text);
-    world_wait(world, world_over, prepare->stage, 30000);
+    world_wait(world, world_over, prepare->stage, 60000);
     return &world->stages[prepare->stage];
 }
 
@@ -341,7 +353,7 @@ int world_processes(void)
     int alive = 0;
     struct tree_process *list = tree_list(&count);
     for (size_t i = 0; i < count; i++)
-        alive += list[i].state != 'Z' && tree_marked(list[i].pid, WORLD_RUN_ID "-") ? 1 : 0;
+        alive += list[i].state != 'Z' && tree_marked(list[i].pid, world_run_id()) ? 1 : 0;
     mf_free(list);
     return alive;
 }
@@ -349,6 +361,6 @@ int world_processes(void)
 void world_command(const struct world *world, const char *command)
 {
     char line[2048];
-    snprintf(line, sizeof line, "cd %s && { %s; }", world->state, command);
+    snprintf(line, sizeof line, "cd %s && RUN=runs/%s && { %s; }", world->state, world_run_id(), command);
     assert_int_equal(system(line), 0);
 }

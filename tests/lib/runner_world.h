@@ -16,7 +16,9 @@
 #include <stdint.h>
 
 #define WORLD_STAGES_MAX 2100
-#define WORLD_RUN_ID "worldworld00"
+
+/* The run's id, of this process and what it forks later: several test programs may run at once. */
+const char *world_run_id(void);
 
 struct world_stage {
     bool prepared, started, exited, resulted, failed;
@@ -73,7 +75,7 @@ bool world_exists(const struct world *world, const char *path);
 void world_write(const struct world *world, const char *path, const char *text, unsigned mode);
 /* How many processes carry this world's mark and are alive. */
 int world_processes(void);
-/* Runs a shell command in the state directory; fails the test when it does not end with 0. */
+/* Runs a shell command in the state directory, $RUN is the run's; fails the test when it does not end with 0. */
 void world_command(const struct world *world, const char *command);
 
 #endif
