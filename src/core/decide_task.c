@@ -330,6 +330,15 @@ static void input_cancel(struct core *core, const struct core_input *input)
     cancel_node(core, input->node);
 }
 
+/* For an instance that runs again. False when the template itself is about to run again: then all its instances will. */
+static bool open_template(struct core *core, uint32_t template)
+{
+    const struct node *node = &core->nodes[template];
+    if (core_is_final(core, template))
+        core_emit(core, CORE_TASK_EXPANDED, template, core->expansions[node->detail].count, 0, 0);
+    return node->state == CORE_TASK_STATE_EXPANDED;
+}
+
 static void input_rerun(struct core *core, const struct core_input *input)
 {
     mf_assert(input->node < core->node_count);
@@ -337,12 +346,8 @@ static void input_rerun(struct core *core, const struct core_input *input)
     bool superseded = (node->flags & NODE_SUPERSEDED) != 0;
     if (core->drain != CORE_DRAIN_NONE || superseded || !core_is_final(core, input->node))
         return;
-    if (input->node >= core->graph->task_count) {
-        uint32_t template = core_task_index(core, input->node);
-        if (core_is_final(core, template))
-            core_emit(core, CORE_TASK_EXPANDED, template, core->expansions[node->expansion].count, 0, 0);
-        core_notice_node(core, template); /* not more than a look: it is open as long as the instance is */
-    }
+    if (input->node >= core->graph->task_count && !open_template(core, core_task_index(core, input->node)))
+        return;
     want_lenders(core, input->node);
     core_emit(core, CORE_TASK_RERUN, input->node, !input->flag, 0, 0);
 }

@@ -49,7 +49,7 @@ static int check_slot(const struct core_graph *graph, uint32_t index, uint32_t s
 
 static bool range_fits(uint32_t first, uint32_t count, uint32_t total)
 {
-    return first <= total && count <= total - first;
+    return count == 0 || (first <= total && count <= total - first);
 }
 
 static int check_ranges(const struct core_graph *graph, struct mf_error *error)
