@@ -19,11 +19,11 @@
 #define SIM_EDGES_MAX 64u
 #define SIM_SLOTS_MAX 48u
 #define SIM_PROVIDERS_MAX 3u
-#define SIM_REMOTES_MAX 4096u
-#define SIM_EVENTS_MAX 8192u
+#define SIM_REMOTES_MAX 1024u
+#define SIM_EVENTS_MAX 1024u
 #define SIM_PROCESSES_MAX 512u
-#define SIM_JOURNAL_MAX 60000u
-#define SIM_TURN_MAX 20000u
+#define SIM_JOURNAL_MAX 20000u
+#define SIM_TURN_MAX 5000u
 
 struct sim_graph {
     struct core_task tasks[SIM_TASKS_MAX];

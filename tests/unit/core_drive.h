@@ -74,7 +74,7 @@ static inline struct core_slot *drive_slot(struct drive_graph *setup, uint32_t l
 
 /* --- the shell --- */
 
-#define DRIVE_QUEUE 65536u
+#define DRIVE_QUEUE 4096u
 
 struct drive {
     struct core *core;
