@@ -132,17 +132,16 @@ size_t table_rows(const struct table *table)
     return table->cell_count / table->columns - 1;
 }
 
-static void print_cell(const struct table *table, const struct cell *cell, unsigned width, bool right, bool last, bool colour, FILE *out)
+/* Spaces that are owed come before the next text, so that no line ends with them. */
+static unsigned print_cell(const struct table *table, const struct cell *cell, unsigned width, bool right, unsigned owed, FILE *out)
 {
     unsigned pad = width > cell->width ? width - cell->width : 0;
-    bool coloured = colour && cell->colour[0] != '\0';
-    if (right)
-        fprintf(out, "%*s", (int)pad, "");
-    fprintf(out, "%s%.*s%s", coloured ? cell->colour : "", (int)cell->length, table->text.data + cell->offset, coloured ? COLOUR_OFF : "");
-    if (last)
-        fputc('\n', out);
-    else
-        fprintf(out, "%*s", (int)(right ? 0 : pad) + 2, "");
+    bool coloured = cell->colour[0] != '\0' && table_colour(out);
+    if (cell->length == 0)
+        return owed + width + 2;
+    fprintf(out, "%*s%s%.*s%s", (int)(owed + (right ? pad : 0)), "", coloured ? cell->colour : "", (int)cell->length,
+            table->text.data + cell->offset, coloured ? COLOUR_OFF : "");
+    return (right ? 0 : pad) + 2;
 }
 
 int table_print(const struct table *table, FILE *out, struct mf_error *error)
@@ -153,10 +152,14 @@ int table_print(const struct table *table, FILE *out, struct mf_error *error)
     for (size_t i = 0; i < table->cell_count; i++)
         if (table->cells[i].width > widths[i % table->columns])
             widths[i % table->columns] = table->cells[i].width;
-    bool colour = table_colour(out);
+    unsigned owed = 0;
     for (size_t i = 0; i < table->cell_count; i++) {
         size_t column = i % table->columns;
-        print_cell(table, &table->cells[i], widths[column], table->right[column], column + 1 == table->columns, colour, out);
+        owed = print_cell(table, &table->cells[i], widths[column], table->right[column], owed, out);
+        if (column + 1 == table->columns) {
+            fputc('\n', out);
+            owed = 0;
+        }
     }
     return 0;
 }

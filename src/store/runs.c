@@ -138,7 +138,7 @@ struct listing {
 static uint64_t created_ns(int runs_fd, const char *id)
 {
     char path[64];
-    snprintf(path, sizeof path, "%s/" LOCK_NAME, id);
+    snprintf(path, sizeof path, "%.12s/" LOCK_NAME, id);
     struct mf_buf text;
     mf_buf_init(&text, 64);
     uint64_t created = 0;
@@ -225,7 +225,7 @@ struct search {
 static bool has_name(const struct state_dir *state, const char *id, const char *name)
 {
     char path[64];
-    snprintf(path, sizeof path, "%s/" NAME_NAME, id);
+    snprintf(path, sizeof path, "%.12s/" NAME_NAME, id);
     struct mf_buf text;
     mf_buf_init(&text, NAME_BYTES_MAX);
     bool same = files_read(state->runs_fd, path, &text, NULL) == 0 && mf_span_is(mf_buf_view(&text), name);

@@ -437,7 +437,7 @@ static void test_table_aligns_and_escapes(void **state)
     assert_int_equal(table_rows(table), 2);
     assert_ok(table_print(table, file, &error));
     read_back(file, out, sizeof out);
-    assert_string_equal(out, "NAME    COUNT  END\ngr\xc3\xbc\xc3\x9f        7  failed\na\\nb  1234567  \n");
+    assert_string_equal(out, "NAME    COUNT  END\ngr\xc3\xbc\xc3\x9f        7  failed\na\\nb  1234567\n");
     table_destroy(table);
 }
 

@@ -601,6 +601,43 @@ static void test_many_records(void **state)
     assert_ok(journal_check(run.journal, false, &error));
 }
 
+/* --- memory that ends: at every allocation of ours, once --- */
+
+static struct view *load_view(void)
+{
+    struct mf_error error;
+    struct view *view;
+    assert_ok(view_load(&view, run.journal, &error));
+    return view;
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    struct mf_error error;
+    struct core_record record = help_task(1, CORE_TASK_READY, 0, 0, 0, 0);
+    help_turn(run.journal, &record, 1, "\"reason\":\"r\"");
+    assert_ok(journal_put_node(run.journal, 3, 1, 0, MF_SPAN("deploy/web"), MF_SPAN("{}"), &error));
+    uint64_t before = mf_alloc_count();
+    help_reopen(&run, false);
+    view_free(load_view());
+    int64_t needed = (int64_t)(mf_alloc_count() - before);
+    assert_true(needed > 5);
+    for (int64_t n = 0; n < needed; n++) {
+        struct journal *journal = NULL;
+        struct view *view = NULL;
+        mf_alloc_fail_after(n, 1);
+        int status = journal_open(&journal, run.dir, run.key, false, &error);
+        if (status == 0)
+            status = view_load(&view, journal, &error);
+        mf_alloc_fail_after(-1, 0);
+        assert_true(status == 0 || error.code == MF_MEMORY || error.code == MF_LIMIT); /* names and reasons may be missing */
+        if (status == 0)
+            view_free(view);
+        journal_close(journal);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -622,6 +659,7 @@ int main(void)
         TEST(test_damaged_databases_never_crash),
         TEST(test_a_failing_disk),
         TEST(test_creation_on_a_full_disk),
+        TEST(test_no_memory),
         TEST(test_many_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
