@@ -9,6 +9,7 @@
 #include "emulator/persist.h"
 #include "emulator/state_private.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct mf_span id_key(const struct emu_account *account)
@@ -171,6 +172,8 @@ static struct emu_account *allocate(struct emu_state *state, const struct emu_ac
     account->claim_expires_ms = account->expires_ms;
     if (spec->subdomain != NULL)
         (void)mf_span_copy(mf_span(spec->subdomain), account->subdomain, sizeof(account->subdomain));
+    else /* so that a deployment needs no human first */
+        snprintf(account->subdomain, sizeof(account->subdomain), "account-%.12s", account->id);
     return account;
 }
 

@@ -10,7 +10,7 @@
 enum { NAME_BYTES_MAX = 64, TEMPORARY_DATABASES_MAX = 1, STATEMENT_BYTES_MAX = 1 << 20 };
 
 /* A path names a database by its id or, as the real client does, by its name. */
-static struct emu_object *find_database(struct emu_call *call)
+struct emu_object *emu_d1_find(struct emu_call *call)
 {
     struct mf_span wanted = call->parameters[1];
     struct emu_object *database = emu_object_of_id(call->state, call->account, EMU_D1, wanted);
@@ -93,7 +93,7 @@ void emu_d1_create_database(struct emu_call *call)
 
 void emu_d1_get(struct emu_call *call)
 {
-    const struct emu_object *database = find_database(call);
+    const struct emu_object *database = emu_d1_find(call);
     if (database != NULL)
         answer_database(call, database);
 }
@@ -106,7 +106,7 @@ void emu_d1_update(struct emu_call *call)
 
 void emu_d1_delete(struct emu_call *call)
 {
-    struct emu_object *database = find_database(call);
+    struct emu_object *database = emu_d1_find(call);
     if (database == NULL)
         return;
     emu_remove(call, database);
@@ -152,7 +152,7 @@ static int run_queries(struct emu_call *call, struct emu_d1_run *run, struct mf_
 static void query(struct emu_call *call, bool raw)
 {
     struct mf_error error;
-    struct emu_object *database = find_database(call);
+    struct emu_object *database = emu_d1_find(call);
     if (database == NULL || emu_body(call) < 0)
         return;
     struct emu_d1_run run = {.d1 = call->emulator->d1, .object = database, .writer = &call->writer, .raw = raw};

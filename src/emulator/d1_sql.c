@@ -397,3 +397,45 @@ int emu_d1_execute(struct emu_d1_run *run, struct mf_span sql, const struct json
     }
     return 0;
 }
+
+struct sqlite3 *emu_d1_handle(struct emu_d1 *d1, const struct emu_object *object)
+{
+    struct database *database = find(d1, object);
+    if (database == NULL && (database = open_one(d1, object)) == NULL)
+        return NULL;
+    database->deadline_ms = clock_ms() + RUN_MS_MAX;
+    sqlite3_set_authorizer(database->handle, NULL, NULL);
+    return database->handle;
+}
+
+/* One statement of a script; *at moves behind it. */
+static int step_script(struct database *database, const char **at, struct emu_d1_script *script, struct mf_error *error)
+{
+    sqlite3_stmt *statement;
+    int step;
+    if (sqlite3_prepare_v2(database->handle, *at, -1, &statement, at) != SQLITE_OK)
+        return fail_sql(database->handle, error);
+    if (statement == NULL)
+        return 0;
+    while ((step = sqlite3_step(statement)) == SQLITE_ROW)
+        ;
+    sqlite3_finalize(statement);
+    script->statements++;
+    return step == SQLITE_DONE ? 0 : fail_sql(database->handle, error);
+}
+
+int emu_d1_run_script(struct emu_d1_run *run, struct mf_span sql, struct emu_d1_script *script, struct mf_error *error)
+{
+    struct database *database = find(run->d1, run->object);
+    int64_t before = sqlite3_total_changes64(database->handle), since_ms = clock_ms();
+    char *text = mf_strndup(sql.data, sql.length); /* the length of one statement is limited, not that of the file */
+    const char *at = text;
+    int done = text == NULL ? mf_fail(error, MF_MEMORY, "no memory") : 0;
+    sqlite3_set_authorizer(database->handle, authorize, NULL);
+    while (done == 0 && *at != '\0')
+        done = step_script(database, &at, script, error);
+    mf_free(text);
+    script->changes = sqlite3_total_changes64(database->handle) - before;
+    script->duration_ms = clock_ms() - since_ms;
+    return done;
+}

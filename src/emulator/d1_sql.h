@@ -37,4 +37,21 @@ int emu_d1_begin(struct emu_d1_run *run, struct mf_error *error);
 int emu_d1_execute(struct emu_d1_run *run, struct mf_span sql, const struct json_document *document, uint32_t params, struct mf_error *error);
 int emu_d1_end(struct emu_d1_run *run, bool keep, struct mf_error *error);
 
+/* What a script of many statements did. */
+struct emu_d1_script {
+    uint64_t statements;
+    int64_t changes, duration_ms;
+};
+/* Runs a whole file inside a begun run; rows that it asks for go nowhere. */
+int emu_d1_run_script(struct emu_d1_run *run, struct mf_span sql, struct emu_d1_script *script, struct mf_error *error);
+
+struct emu_d1_dump {
+    bool no_schema, no_data;
+    const struct json_document *document;
+    uint32_t tables; /* array of names in the document; JSON_NONE or empty: all */
+};
+int emu_d1_write_dump(struct emu_d1 *d1, const struct emu_object *object, const struct emu_d1_dump *dump, struct mf_buf *out, struct mf_error *error);
+/* SQLite's own handle, without an authorizer; NULL when the database cannot be opened. */
+struct sqlite3 *emu_d1_handle(struct emu_d1 *d1, const struct emu_object *object);
+
 #endif

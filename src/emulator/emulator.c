@@ -140,6 +140,8 @@ static void answer(struct emu_call *call)
         emu_claim_page(call);
         return;
     }
+    if (path.length == 0 && emu_d1_file(call))
+        return;
     emu_router_match(call->emulator->router, call->request->method, path, &match);
     call->route = match.route;
     if (match.route == NULL || decode_parameters(call, &match) < 0)

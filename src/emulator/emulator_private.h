@@ -95,6 +95,13 @@ net_handler emu_admin_handle;
 /* Answers GET and POST of the claim page. */
 void emu_claim_page(struct emu_call *call);
 
+/* --- api_d1.c, api_d1_transfer.c --- */
+
+/* The database of the path, by id or name; NULL with the call failed. */
+struct emu_object *emu_d1_find(struct emu_call *call);
+/* Answers the signed URLs of imports and exports; false when the path is none. */
+bool emu_d1_file(struct emu_call *call);
+
 /* --- tls.c --- */
 
 int emu_tls_create(struct emu_tls **out, const char *certificate_file, const char *key_file, struct mf_error *error);

@@ -107,6 +107,8 @@
     X(DELETE, D1_PATH "/{database}", D1_WRITE, d1_delete)                                                                   \
     X(POST, D1_PATH "/{database}/query", D1_READ, d1_query)                                                                 \
     X(POST, D1_PATH "/{database}/raw", D1_READ, d1_raw)                                                                     \
+    X(POST, D1_PATH "/{database}/import", D1_WRITE, d1_import)                                                              \
+    X(POST, D1_PATH "/{database}/export", D1_READ, d1_export)                                                               \
     X(GET, D1_PATH "/{database}/time_travel/bookmark", D1_READ, workers_unsupported)                                        \
     X(POST, D1_PATH "/{database}/time_travel/restore", D1_WRITE, workers_unsupported)                                       \
     /* Queues */                                                                                                            \

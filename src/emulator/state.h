@@ -30,6 +30,7 @@
     X(KV, "kv", HEX, 1, 10000)                       \
     X(KV_KEY, "kv_key", NAME, 0, 1000000)            \
     X(D1, "d1", UUID, 1, 50000)                      \
+    X(D1_FILE, "d1_file", NAME, 0, 16)               \
     X(QUEUE, "queue", HEX, 1, 10000)                 \
     X(CONSUMER, "consumer", HEX, 0, 100)             \
     X(MESSAGE, "message", HEX, 0, 100000)            \
@@ -174,7 +175,7 @@ struct emu_account_spec {
     struct mf_span name;
     enum emu_account_type type;
     int64_t lifetime_ms;     /* 0: for ever */
-    const char *subdomain;   /* NULL: none yet */
+    const char *subdomain;   /* NULL: one of the emulator's own */
     const uint8_t *claim_hash; /* NULL: cannot be claimed */
 };
 int emu_account_create(struct emu_state *state, const struct emu_account_spec *spec, struct emu_account **out, struct mf_error *error);
