@@ -415,7 +415,7 @@ static int push_first(struct app *app)
         app_push(app, &(struct core_input){.kind = CORE_INPUT_RESTARTED}, NULL);
         return push_reruns(app);
     case APP_TEARDOWN:
-        app_push(app, &(struct core_input){.kind = CORE_INPUT_RESTARTED}, NULL);
+        app_push(app, &(struct core_input){.kind = CORE_INPUT_RESTARTED, .flag = true}, NULL);
         app_push(app, &(struct core_input){.kind = CORE_INPUT_TEARDOWN, .flag = app->options.include_kept}, NULL);
         return 0;
     }

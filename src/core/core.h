@@ -162,7 +162,7 @@ struct core_graph {
 
 #define CORE_INPUTS(X)                                                                                                 \
     X(OPEN)           /* first input of a new run */                                                                   \
-    X(RESTARTED)      /* first input after a replay: nothing that ran is running any more */                           \
+    X(RESTARTED)      /* first input after a replay: nothing that ran is running any more; `flag`: only to clean */    \
     X(TICK)           /* time passed */                                                                                \
     X(SIGNAL)         /* level 1: drain, 2: kill at once */                                                            \
     X(CANCEL)         /* node, or CORE_NONE for the whole run */                                                       \

@@ -89,8 +89,11 @@ static void input_open(struct core *core, const struct core_input *input)
         core_emit(core, CORE_RUN_OPENED, 0, 0, 0, 0);
     else
         mf_assert(input->kind == CORE_INPUT_RESTARTED);
-    if (input->kind == CORE_INPUT_RESTARTED)
-        core_emit(core, CORE_RUN_RESTARTED, 0, 0, 0, 0);
+    if (input->kind != CORE_INPUT_RESTARTED)
+        return;
+    core_emit(core, CORE_RUN_RESTARTED, 0, 0, 0, 0);
+    if (input->flag) /* in this step: a clean-up must not start what the run had not started yet */
+        core_drain_run(core, CORE_DRAIN_TEARDOWN, 1);
 }
 
 static void input_teardown(struct core *core, const struct core_input *input)
