@@ -136,6 +136,8 @@ struct app {
 
     struct app_provider *providers;
     uint32_t provider_count;
+    char left_boot_id[64];      /* of the life before: when and as what its runner was started */
+    int64_t left_runner_pid, left_runner_birth;
     bool missing_credential;    /* TEARDOWN: of some provider */
 
     int64_t base_ms, start_ms; /* core time = base + (boot time - start) */
@@ -244,6 +246,10 @@ void app_prompts_free(struct app *app);
 /* --- control.c --- */
 int app_control_open(struct app *app, struct mf_error *error);
 void app_control_close(struct app *app);
+
+/* --- leftover.c --- */
+void app_boot_id(char out[64]);
+int app_end_leftovers(struct app *app, struct mf_error *error); /* after the replay */
 
 /* --- recover.c --- */
 int app_open_new(struct app *app, struct mf_error *error);

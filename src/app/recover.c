@@ -81,18 +81,6 @@ static void write_terms(const struct app *app, struct mf_buf *out)
     json_close_array(&writer);
 }
 
-static void boot_id(char out[64])
-{
-    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-    out[0] = '\0';
-    if (file == NULL)
-        return;
-    if (fgets(out, 64, file) == NULL)
-        out[0] = '\0';
-    out[strcspn(out, "\n")] = '\0';
-    fclose(file);
-}
-
 /* Field 22 of /proc/self/stat: start time in ticks since boot. The name in field 2 may hold anything, so count from its end. */
 static int64_t own_birth(void)
 {
@@ -121,7 +109,7 @@ int app_open_new(struct app *app, struct mf_error *error)
     write_terms(app, &terms);
     char sha256[65], boot[64];
     store_sha256(graph_text(app->graph), sha256);
-    boot_id(boot);
+    app_boot_id(boot);
     struct journal_run run = {
         .id = mf_span(app->run_id), .name = mf_span(app->run_name), .owner = mf_span(app->owner), .opened_ms = app->opened_ms,
         .graph_path = mf_span(app->options.graph_path), .graph_text = graph_text(app->graph), .graph_sha256 = mf_span(sha256),
@@ -199,6 +187,16 @@ static int take_options(struct app *app, struct mf_span json, struct mf_error *e
     return app->base_dir != NULL ? 0 : mf_fail(error, MF_STATE, "run: base_dir is missing");
 }
 
+/* Who works on it now: for `cancel`, which may have to kill a stuck one, and for the next life. */
+static int sign(struct app *app, struct mf_error *error)
+{
+    char boot[64], pid[24], birth[24];
+    app_boot_id(boot);
+    snprintf(pid, sizeof pid, "%ld", (long)getpid());
+    snprintf(birth, sizeof birth, "%lld", (long long)own_birth());
+    return journal_set_run(app->journal, "boot_id", mf_span(boot), error) == 0 && journal_set_run(app->journal, "pid", mf_span(pid), error) == 0 ? journal_set_run(app->journal, "birth", mf_span(birth), error) : -1;
+}
+
 /* First half: what the providers and the core's arrays are made from. The second half, the replay, needs the core. */
 int app_open_existing(struct app *app, struct mf_error *error)
 {
@@ -212,6 +210,7 @@ int app_open_existing(struct app *app, struct mf_error *error)
         result = journal_read_run(app->journal, &run, &hold, error);
     if (result == 0) {
         app->opened_ms = run.opened_ms;
+        mf_span_copy(run.boot_id, app->left_boot_id, sizeof app->left_boot_id);
         app->run_name = mf_strndup(run.name.data, run.name.length);
         result = mf_span_copy(run.owner, app->owner, sizeof app->owner) == 0 ? 0 : mf_fail(error, MF_STATE, "run: its owner is not valid");
     }
@@ -219,6 +218,8 @@ int app_open_existing(struct app *app, struct mf_error *error)
         result = take_options(app, run.options_json, error);
     if (result == 0)
         result = take_providers(app, run.providers_json, error);
+    if (result == 0)
+        result = sign(app, error);
     mf_buf_free(&hold);
     mf_buf_free(&path);
     return result;
@@ -229,8 +230,11 @@ static int apply(void *context, const struct core_record *record, struct mf_span
     (void)extra;
     struct app *app = context;
     app->records_total++;
-    if (record->kind == CORE_RUNNER_STARTED)
+    if (record->kind == CORE_RUNNER_STARTED) {
         app->runner_generation = (uint32_t)record->facts[0];
+        app->left_runner_pid = record->facts[1];
+        app->left_runner_birth = record->facts[2];
+    }
     if (core_reserve(app->core, record->kind == CORE_TASK_EXPANDED ? (uint32_t)record->facts[0] : 0, error) != 0)
         return -1;
     return core_apply(app->core, record, error);
@@ -282,6 +286,8 @@ int app_replay(struct app *app, struct mf_error *error)
 {
     if (journal_replay(app->journal, apply, app, error) != 0 || journal_nodes(app->journal, take_node, app, error) != 0 || take_results(app, error) != 0)
         return mf_wrap(error, "run %s", app->run_id);
+    if (app_end_leftovers(app, error) != 0)
+        return -1;
     int64_t last = core_time(app->core);
     if (app->base_ms < last) /* the wall clock went back since: core time never does */
         app->base_ms = last;
