@@ -203,7 +203,8 @@ static void on_closed(void *context, const char *reason)
     char text[256];
     peer->dead = true;
     snprintf(text, sizeof text, "runner: %s", reason);
-    kill(peer->pid, SIGTERM); /* if it is alive, it is of no use any more */
+    if (peer->pid > 0)
+        kill(peer->pid, SIGTERM); /* if it is alive, it is of no use any more */
     reap(peer, REAP_WAIT_MS);
     runner_sweep(peer->run_id, peer->run_dir, NULL);
     if (peer->handlers.died != NULL)

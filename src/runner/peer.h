@@ -5,6 +5,12 @@
  * output and holds leased credentials; it knows no journal, no operator's credential and no other run. A spawner, forked before
  * the runner has threads or secrets, starts the agents and prepares workspaces.
  *
+ * In the run directory, each made with its first byte: PATH/ATTEMPT/{stdout.log,stderr.log} of an agent, setup.log and
+ * verify.log with both streams, outputs/ and outputs.refused, workspace/ (retained), results/SHA256.json. Working
+ * directories are in .work/, which goes with an orderly end. An agent that was given a lease has $MAYFLY_ACCOUNTS: an object
+ * of account_json by name, "account" for the one without a name. Verify has $MAYFLY_SUBJECT/{workspace,outputs,result.json}
+ * and no $MAYFLY_RESULT. Values shorter than 6 bytes are not redacted.
+ *
  * Every call only queues a message. Answers come as callbacks from the loop, in order. When the runner dies, `died` is called
  * once and nothing after it; all its agents are gone or will be found by the next start (cgroup, or boot id + pid + birth).
  */
@@ -32,6 +38,7 @@ struct runner_input {       /* one upstream task: becomes $MAYFLY_INPUTS/PATH/{r
     struct mf_span outputs; /* directory relative to the run directory; empty: none */
 };
 
+/* CONTINUE without a kept workspace (first attempt, or its runner died) starts afresh with what else is given: copy, git, files. */
 enum runner_workspace_kind { RUNNER_WORKSPACE_EMPTY, RUNNER_WORKSPACE_COPY, RUNNER_WORKSPACE_GIT, RUNNER_WORKSPACE_CONTINUE };
 
 /* PREPARE: only for stages that have something to prepare (files, copy, git, setup, continue) */
@@ -53,7 +60,10 @@ struct runner_prepare {
     uint64_t workspace_bytes_max; /* what files, copy and git may bring */
 };
 
-/* SPAWN: agent or verify */
+/*
+ * SPAWN: agent or verify. Each stage ends with spawn_failed, or with exited and then result. The leases of a stage end with its
+ * exited or spawn_failed; dropped comes only as the answer to runner_send_drop, at once in this version.
+ */
 struct runner_spawn {
     uint64_t stage;
     bool verify;

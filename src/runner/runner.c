@@ -130,8 +130,8 @@ static int on_signal_message(struct runner *runner, const struct frame *frame)
     if (!frame_read_end(&reader) || level == 0)
         return -1;
     struct stage *stage = stage_find(runner, frame->stage);
-    if (stage == NULL || stage->state == STAGE_COLLECTING)
-        return 0; /* it has ended meanwhile */
+    if (stage == NULL || (stage->state == STAGE_COLLECTING && level < 2))
+        return 0; /* it has ended meanwhile; what is being collected of it is worth some patience */
     if (level > stage->level)
         stage->level = level;
     process_kill(stage, level);
@@ -283,9 +283,8 @@ static int read_hello(struct runner *runner)
     }
 }
 
-static void spawner_main(const struct runner *runner, int socket_fd)
+static void spawner_main(const struct runner *runner, pid_t parent, int socket_fd)
 {
-    pid_t parent = getppid();
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* end of file says the same; this one cannot be held open by somebody else */
     if (parent != getppid())
         _exit(1);
@@ -300,10 +299,11 @@ static int fork_spawner(struct runner *runner)
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return -1;
+    pid_t self = getpid();
     runner->spawner_pid = fork();
     if (runner->spawner_pid == 0) {
         close(ends[0]);
-        spawner_main(runner, ends[1]);
+        spawner_main(runner, self, ends[1]);
     }
     close(ends[1]);
     if (runner->spawner_pid < 0 || fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) {

@@ -31,8 +31,9 @@
 #include <unistd.h>
 
 #define READ_BYTES ((size_t)64 << 10)
-#define OUT_BYTES_MAX ((size_t)8 << 20) /* flushed each time round: 500 answers of some hundred bytes, and one frame   \
-                                         */
+#define OUT_BYTES_MAX                                                                                                  \
+    ((size_t)8 << 20) /* flushed each time round: 500 answers of some hundred bytes, and one frame                     \
+                       */
 
 /* --- the socket --- */
 
@@ -167,6 +168,25 @@ static void loop(struct spawner *spawner)
     }
 }
 
+/*
+ * The runner writes STOP and closes at once: an answer of ours that finds it closed ends the loop before STOP was read.
+ * What else is in the socket is of no interest any more.
+ */
+static void look_for_stop(struct spawner *spawner)
+{
+    ssize_t got;
+    while (!spawner->tidy && mf_buf_reserve(&spawner->in, READ_BYTES) == 0 &&
+           (got = recv(spawner->socket_fd, spawner->in.data + spawner->in.length, READ_BYTES, MSG_DONTWAIT)) > 0) {
+        struct frame frame;
+        size_t consumed;
+        spawner->in.length += (size_t)got;
+        while (frame_parse(mf_buf_view(&spawner->in), FRAME_TO_SPAWNER, &frame, &consumed) == FRAME_PARSE_WHOLE) {
+            spawner->tidy |= frame.type == FRAME_STOP;
+            mf_buf_consume(&spawner->in, consumed);
+        }
+    }
+}
+
 /* --- slots --- */
 
 struct slot *spawner_slot(struct spawner *spawner, uint32_t number)
@@ -276,10 +296,12 @@ static void close_all(struct spawner *spawner)
     for (uint32_t i = 0; i < spawner->slot_count; i++)
         slot_close(&spawner->slots[i]);
     mf_free(spawner->slots);
-    while (spawner->queue != NULL) {
-        struct spawner_queued *next = spawner->queue->next;
-        mf_free(spawner->queue);
-        spawner->queue = next;
+    for (size_t i = 0; i < SPAWNER_LANES; i++) {
+        while (spawner->lanes[i].queue != NULL) {
+            struct spawner_queued *next = spawner->lanes[i].queue->next;
+            mf_free(spawner->lanes[i].queue);
+            spawner->lanes[i].queue = next;
+        }
     }
     mf_free(spawner->pointers);
     mf_buf_free(&spawner->in);
@@ -297,7 +319,8 @@ int spawner_run(const struct spawner_options *options)
         .children_fd = -1,
         .group_fd = -1,
     };
-    spawner.queue_end = &spawner.queue;
+    for (size_t i = 0; i < SPAWNER_LANES; i++)
+        spawner.lanes[i].queue_end = &spawner.lanes[i].queue;
     mf_buf_init_secret(&spawner.in, FRAME_WHOLE_BYTES_MAX + READ_BYTES);
     mf_buf_init(&spawner.out, OUT_BYTES_MAX);
     mf_buf_init(&spawner.scratch, 2 * FRAME_BYTES_MAX);
@@ -307,6 +330,7 @@ int spawner_run(const struct spawner_options *options)
     open_children_list(&spawner);
     spawner_start_remover(&spawner);
     loop(&spawner);
+    look_for_stop(&spawner);
     spawner_kill_all(&spawner);
     tidy(&spawner);
     close_all(&spawner);

@@ -10,9 +10,13 @@
 
 #include <sys/resource.h>
 
-/* Helpers at work at once: they are bound by the disk and by git's network, not by the number of agents. */
-#define SPAWNER_HELPERS_MAX 16
-#define SPAWNER_PIDS 1024 /* buckets */
+/*
+ * Helpers at work at once, by lane: workspaces may wait for a remote for minutes and must not keep others from being
+ * furnished and collected, which is a matter of the disk.
+ */
+#define SPAWNER_LANES 2
+#define SPAWNER_HELPERS_MAX 12 /* in each */
+#define SPAWNER_PIDS 1024      /* buckets */
 #define SPAWNER_SLOTS_MAX (1u << 20)
 #define SPAWNER_STUCK_MS 5000 /* a tree that lives so long after SIGKILL is in an uninterruptible sleep */
 
@@ -27,6 +31,7 @@ struct spawned {
     uint64_t birth;
     uint32_t slot;
     char mark[TREE_MARK_BYTES_MAX];
+    uint32_t lane; /* helper */
     int answer_fd; /* owned; helper: where it writes what became of its job; else -1 */
     bool dying;    /* agent: the main process ended, the rest of the tree is being killed */
     bool alive;    /* dying: something of the tree was alive at the last look */
@@ -54,8 +59,11 @@ struct spawner {
     uint32_t slot_count;
     struct spawned *pids[SPAWNER_PIDS];
     struct spawned *first;
-    uint32_t dying_count, helper_count;
-    struct spawner_queued *queue, **queue_end;
+    uint32_t dying_count;
+    struct spawner_lane {
+        struct spawner_queued *queue, **queue_end; /* owned */
+        uint32_t helper_count;
+    } lanes[SPAWNER_LANES];
     uint64_t trash_next;
     bool trash_waits, remover_runs;
     struct mf_buf in, out, scratch;
@@ -74,7 +82,7 @@ struct slot *spawner_slot(struct spawner *spawner, uint32_t number); /* NULL wit
 int spawner_on_run(struct spawner *spawner, const struct frame *frame);
 int spawner_on_job(struct spawner *spawner, const struct frame *frame);
 int spawner_on_release(struct spawner *spawner, const struct frame *frame);
-void spawner_start_queued(struct spawner *spawner);
+void spawner_start_queued(struct spawner *spawner, struct spawner_lane *lane);
 void spawner_start_remover(struct spawner *spawner);
 
 /* spawner_reap.c: what became of it */

@@ -327,9 +327,10 @@ static void on_helper_ended(struct spawner *spawner, struct spawned *spawned)
     frame_begin(&writer, &spawner->out, FRAME_JOB_ENDED, spawned->stage, 0);
     message_put_job_ended(&writer, &ended);
     frame_end(&writer);
-    spawner->helper_count--;
+    struct spawner_lane *lane = &spawner->lanes[spawned->lane];
+    lane->helper_count--;
     spawned_remove(spawner, spawned);
-    spawner_start_queued(spawner);
+    spawner_start_queued(spawner, lane);
 }
 
 static void on_remover_ended(struct spawner *spawner, struct spawned *spawned)
@@ -382,15 +383,15 @@ bool spawner_reap(struct spawner *spawner)
 /* --- killing --- */
 
 /* A job that still waits for a helper ends here. */
-static bool drop_queued(struct spawner *spawner, uint64_t stage)
+static void drop_queued(struct spawner *spawner, struct spawner_lane *lane, uint64_t stage)
 {
-    for (struct spawner_queued **at = &spawner->queue; *at != NULL; at = &(*at)->next) {
+    for (struct spawner_queued **at = &lane->queue; *at != NULL; at = &(*at)->next) {
         struct spawner_queued *queued = *at;
         if (queued->stage != stage)
             continue;
         *at = queued->next;
-        if (spawner->queue_end == &queued->next)
-            spawner->queue_end = at;
+        if (lane->queue_end == &queued->next)
+            lane->queue_end = at;
         mf_free(queued);
         struct message_job_ended ended = {.class_name = MF_SPAN("infrastructure"),
                                           .reason = MF_SPAN("helper: was stopped")};
@@ -398,9 +399,8 @@ static bool drop_queued(struct spawner *spawner, uint64_t stage)
         frame_begin(&writer, &spawner->out, FRAME_JOB_ENDED, stage, 0);
         message_put_job_ended(&writer, &ended);
         frame_end(&writer);
-        return true;
+        return;
     }
-    return false;
 }
 
 int spawner_on_kill(struct spawner *spawner, const struct frame *frame)
@@ -412,7 +412,8 @@ int spawner_on_kill(struct spawner *spawner, const struct frame *frame)
         return -1;
     struct spawned *spawned = spawned_of_stage(spawner, frame->stage);
     if (spawned == NULL) {
-        drop_queued(spawner, frame->stage);
+        for (size_t i = 0; i < SPAWNER_LANES; i++)
+            drop_queued(spawner, &spawner->lanes[i], frame->stage);
         return 0;
     }
     int group_fd = has_group(spawner, spawned) ? spawner->slots[spawned->slot].group.dir_fd : -1;

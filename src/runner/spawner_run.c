@@ -263,6 +263,11 @@ static void tell_job_failed(struct spawner *spawner, uint64_t stage, const char 
     frame_end(&writer);
 }
 
+static uint32_t lane_of(const struct message_job *job)
+{
+    return job->kind == JOB_WORKSPACE ? 0 : 1;
+}
+
 static void start_helper(struct spawner *spawner, uint64_t stage, const struct message_job *job)
 {
     struct slot *slot = spawner_slot(spawner, job->slot);
@@ -284,49 +289,53 @@ static void start_helper(struct spawner *spawner, uint64_t stage, const struct m
         tell_job_failed(spawner, stage, "helper: cannot fork");
         return;
     }
-    spawned_add(spawner, SPAWNED_HELPER, pid, stage, job->slot)->answer_fd = answer[0];
-    spawner->helper_count++;
+    struct spawned *spawned = spawned_add(spawner, SPAWNED_HELPER, pid, stage, job->slot);
+    spawned->answer_fd = answer[0];
+    spawned->lane = lane_of(job);
+    spawner->lanes[spawned->lane].helper_count++;
 }
 
-static int queue_job(struct spawner *spawner, const struct frame *frame)
+static int queue_job(struct spawner_lane *lane, const struct frame *frame)
 {
     struct spawner_queued *queued = mf_alloc(sizeof *queued + frame->payload.length);
     if (queued == NULL)
         return -1;
     *queued = (struct spawner_queued){.stage = frame->stage, .bytes = frame->payload.length};
     memcpy(queued->payload, frame->payload.data, frame->payload.length);
-    *spawner->queue_end = queued;
-    spawner->queue_end = &queued->next;
-    return 0;
-}
-
-static int start_job(struct spawner *spawner, uint64_t stage, struct mf_span payload)
-{
-    struct message_job job;
-    struct message_memory memory;
-    if (message_take_job(payload, &job, &memory) != 0 || job.kind >= JOB_KIND_COUNT)
-        return -1;
-    start_helper(spawner, stage, &job);
-    message_memory_free(&memory);
+    *lane->queue_end = queued;
+    lane->queue_end = &queued->next;
     return 0;
 }
 
 int spawner_on_job(struct spawner *spawner, const struct frame *frame)
 {
-    if (spawner->helper_count >= SPAWNER_HELPERS_MAX)
-        return queue_job(spawner, frame);
-    return start_job(spawner, frame->stage, frame->payload);
+    struct message_job job;
+    struct message_memory memory;
+    if (message_take_job(frame->payload, &job, &memory) != 0 || job.kind >= JOB_KIND_COUNT)
+        return -1;
+    struct spawner_lane *lane = &spawner->lanes[lane_of(&job)];
+    int result = 0;
+    if (lane->helper_count < SPAWNER_HELPERS_MAX)
+        start_helper(spawner, frame->stage, &job);
+    else
+        result = queue_job(lane, frame);
+    message_memory_free(&memory);
+    return result;
 }
 
-void spawner_start_queued(struct spawner *spawner)
+void spawner_start_queued(struct spawner *spawner, struct spawner_lane *lane)
 {
-    while (spawner->queue != NULL && spawner->helper_count < SPAWNER_HELPERS_MAX) {
-        struct spawner_queued *queued = spawner->queue;
-        spawner->queue = queued->next;
-        if (spawner->queue == NULL)
-            spawner->queue_end = &spawner->queue;
-        if (start_job(spawner, queued->stage, (struct mf_span){queued->payload, queued->bytes}) != 0)
-            spawner->leaving = true;
+    while (lane->queue != NULL && lane->helper_count < SPAWNER_HELPERS_MAX) {
+        struct spawner_queued *queued = lane->queue;
+        struct message_job job;
+        struct message_memory memory;
+        lane->queue = queued->next;
+        if (lane->queue == NULL)
+            lane->queue_end = &lane->queue;
+        if (message_take_job((struct mf_span){queued->payload, queued->bytes}, &job, &memory) == 0) {
+            start_helper(spawner, queued->stage, &job);
+            message_memory_free(&memory);
+        }
         mf_free(queued);
     }
 }

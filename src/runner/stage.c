@@ -272,6 +272,12 @@ void stage_on_ended(struct stage *stage, const struct message_ended *ended)
         slot_give(stage->runner, stage->slot, true, NULL); /* it was furnished */
     else if (!ended->pristine)
         stage->attempt->dirty = true;
+    if (ended->stuck) {
+        tell_result(stage,
+                    &(struct message_job_ended){.class_name = MF_SPAN("infrastructure"),
+                                                .reason = MF_SPAN("a process of it would not die after SIGKILL")});
+        return;
+    }
     bool collect = stage->kind == STAGE_AGENT && (ended->has_result || spawn_of(stage)->collect_count > 0);
     if (collect) {
         stage->state = STAGE_COLLECTING;

@@ -5,12 +5,14 @@
 #include "base/alloc.h"
 #include "runner/tree.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -118,6 +120,57 @@ static void a_runner_dies_in_the_middle_of_setup(void **state)
     assert_int_equal(runner_send_prepare(world->peer, &prepare, NULL), -1);
 }
 
+static struct runner_prepare clone_of_repo(struct world *world, uint64_t stage, char path[16])
+{
+    snprintf(path, 16, "t%llu", (unsigned long long)stage);
+    return (struct runner_prepare){.stage = stage,
+                                   .path = mf_span(path),
+                                   .attempt = 1,
+                                   .kind = RUNNER_WORKSPACE_GIT,
+                                   .base = mf_span(world->base),
+                                   .git_url = MF_SPAN("./repo")};
+}
+
+static int hold_mirror_locks(const struct world *world)
+{
+    char path[128];
+    world_command(world, "ln -s \"$(ls $PWD/mirrors/*.lock)\" lock");
+    snprintf(path, sizeof path, "%s/lock", world->state);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    return fd;
+}
+
+static void a_stuck_remote_holds_up_nobody_else(void **state)
+{
+    struct world *world = *state;
+    struct runner_spawn spawn;
+    char path[16];
+    world_command(world, "mkdir graph/repo && cd graph/repo && git init -q && echo 1 > f && git add f &&"
+                         "git -c user.name=a -c user.email=b commit -qm one");
+    struct runner_prepare prepare = clone_of_repo(world, 1, path);
+    assert_true(world_prepare(world, &prepare)->prepared);
+    int lock = hold_mirror_locks(world);
+    for (uint64_t stage = 2; stage <= 31; stage++) { /* more than helpers may run: some wait in the queue */
+        prepare = clone_of_repo(world, stage, path);
+        assert_int_equal(runner_send_prepare(world->peer, &prepare, NULL), 0);
+    }
+    world_run_for(world, 300);
+    world_shell(&spawn, 40, "[ $(cat) = prompt ] && echo 1 > $MAYFLY_RESULT");
+    spawn.prompt = MF_SPAN("prompt");
+    assert_true(world_run(world, &spawn)->valid);
+    for (uint64_t stage = 2; stage <= 31; stage++)
+        runner_send_signal(world->peer, stage, 1, NULL);
+    for (uint64_t stage = 2; stage <= 31; stage++) {
+        world_wait(world, world_over, stage, 20000);
+        assert_string_equal(world->stages[stage].class_name, "infrastructure");
+    }
+    close(lock);
+    prepare = clone_of_repo(world, 50, path);
+    assert_true(world_prepare(world, &prepare)->prepared);
+}
+
 static long switches(pid_t pid)
 {
     char path[48], line[256];
@@ -191,6 +244,7 @@ int main(int argc, char **argv)
         TEST(the_runner_ignores_the_terminal),
         TEST(term_ends_the_runner_and_its_agents),
         TEST(a_runner_dies_in_the_middle_of_setup),
+        TEST(a_stuck_remote_holds_up_nobody_else),
         TEST(nobody_wakes_up_while_idle),
         TEST(no_descriptor_is_lost),
     };
