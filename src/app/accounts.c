@@ -38,11 +38,16 @@ struct account_job { /* context of one provision job; freed in done */
 
 static const enum core_input_kind inputs_of[RECIPE_OP_COUNT][RECIPE_VERDICT_UNKNOWN + 1] = {
     /* success, gone, retry, refused, unknown */
-    [RECIPE_CREATE] = {CORE_INPUT_CREATED, CORE_INPUT_CREATE_ABSENT, CORE_INPUT_CREATE_ABSENT, CORE_INPUT_CREATE_ABSENT, CORE_INPUT_CREATE_UNKNOWN},
-    [RECIPE_FIND] = {CORE_INPUT_FOUND, CORE_INPUT_NOT_FOUND, CORE_INPUT_FIND_RETRY, CORE_INPUT_FIND_RETRY, CORE_INPUT_FIND_RETRY},
-    [RECIPE_CHECK] = {CORE_INPUT_STILL_THERE, CORE_INPUT_GONE, CORE_INPUT_CHECK_RETRY, CORE_INPUT_CHECK_RETRY, CORE_INPUT_CHECK_RETRY},
-    [RECIPE_REVOKE] = {CORE_INPUT_REVOKED, CORE_INPUT_REVOKED, CORE_INPUT_REVOKE_RETRY, CORE_INPUT_REVOKE_RETRY, CORE_INPUT_REVOKE_RETRY},
-    [RECIPE_DELETE] = {CORE_INPUT_DELETED, CORE_INPUT_GONE, CORE_INPUT_DELETE_RETRY, CORE_INPUT_DELETE_RETRY, CORE_INPUT_DELETE_RETRY},
+    [RECIPE_CREATE] = {CORE_INPUT_CREATED, CORE_INPUT_CREATE_ABSENT, CORE_INPUT_CREATE_ABSENT, CORE_INPUT_CREATE_ABSENT,
+                       CORE_INPUT_CREATE_UNKNOWN},
+    [RECIPE_FIND] = {CORE_INPUT_FOUND, CORE_INPUT_NOT_FOUND, CORE_INPUT_FIND_RETRY, CORE_INPUT_FIND_RETRY,
+                     CORE_INPUT_FIND_RETRY},
+    [RECIPE_CHECK] = {CORE_INPUT_STILL_THERE, CORE_INPUT_GONE, CORE_INPUT_CHECK_RETRY, CORE_INPUT_CHECK_RETRY,
+                      CORE_INPUT_CHECK_RETRY},
+    [RECIPE_REVOKE] = {CORE_INPUT_REVOKED, CORE_INPUT_REVOKED, CORE_INPUT_REVOKE_RETRY, CORE_INPUT_REVOKE_RETRY,
+                       CORE_INPUT_REVOKE_RETRY},
+    [RECIPE_DELETE] = {CORE_INPUT_DELETED, CORE_INPUT_GONE, CORE_INPUT_DELETE_RETRY, CORE_INPUT_DELETE_RETRY,
+                       CORE_INPUT_DELETE_RETRY},
 };
 
 static void keep(struct mf_buf *buf, struct mf_span value)
@@ -53,7 +58,8 @@ static void keep(struct mf_buf *buf, struct mf_span value)
     mf_buf_span(buf, value);
 }
 
-static void remember(struct app *app, uint32_t account, struct mf_span ids, struct mf_span secrets, struct app_payload *payload)
+static void remember(struct app *app, uint32_t account, struct mf_span ids, struct mf_span secrets,
+                     struct app_payload *payload)
 {
     struct app_account *entry = app_account_at(app, account);
     entry->loaded = true;
@@ -75,10 +81,12 @@ static void on_step(void *context, struct provision_job *job, uint32_t step, str
     remember(owner->app, owner->account, ids, secrets, payload);
     /* The next request goes out after the commit of this turn: CREATE_STEP is answered by provision_continue in tell order. */
     app_account_at(owner->app, owner->account)->job = job;
-    app_push(owner->app, &(struct core_input){.kind = CORE_INPUT_CREATE_STEP, .account = owner->account, .step = step}, payload);
+    app_push(owner->app, &(struct core_input){.kind = CORE_INPUT_CREATE_STEP, .account = owner->account, .step = step},
+             payload);
 }
 
-static void take_found(const struct provision_job *job, const struct recipe_result *result, struct account_job *owner, struct app_payload *payload, struct core_input *input)
+static void take_found(const struct provision_job *job, const struct recipe_result *result, struct account_job *owner,
+                       struct app_payload *payload, struct core_input *input)
 {
     struct mf_span ids, tag;
     input->count = result->found_count > 0 ? result->found_count : 1;
@@ -104,7 +112,8 @@ static int64_t to_core_ms(int64_t epoch_ms)
     return epoch_ms; /* core time starts as the wall clock and runs by boot time: the provider's times were already moved by its Date offset */
 }
 
-static void take_created(struct account_job *owner, const struct recipe_result *result, struct app_payload *payload, struct core_input *input)
+static void take_created(struct account_job *owner, const struct recipe_result *result, struct app_payload *payload,
+                         struct core_input *input)
 {
     struct app_account *entry = app_account_at(owner->app, owner->account);
     remember(owner->app, owner->account, result->ids_json, result->secrets_json, payload);
@@ -117,15 +126,19 @@ static void take_created(struct account_job *owner, const struct recipe_result *
     input->expires_ms = ends && result->expires_ms > 0 ? to_core_ms(result->expires_ms) : 0;
 }
 
-struct core_input app_account_answer(const struct recipe_info *info, enum recipe_op op, uint32_t account, const struct recipe_result *result)
+struct core_input app_account_answer(const struct recipe_info *info, enum recipe_op op, uint32_t account,
+                                     const struct recipe_result *result)
 {
-    struct core_input input = {.kind = inputs_of[op][result->verdict], .account = account, .after_ms = result->after_ms,
+    struct core_input input = {.kind = inputs_of[op][result->verdict],
+                               .account = account,
+                               .after_ms = result->after_ms,
                                .flag = result->verdict == RECIPE_VERDICT_REFUSED};
     if (op == RECIPE_CREATE && result->verdict == RECIPE_VERDICT_GONE)
         input.flag = true;
     if (op == RECIPE_DELETE && result->verdict == RECIPE_VERDICT_SUCCESS && info->delete_ends_expiring)
         input.kind = CORE_INPUT_SWEPT;
-    if (op == RECIPE_DELETE && result->verdict == RECIPE_VERDICT_SUCCESS && !info->delete_ends_expiring && !info->has[RECIPE_CHECK])
+    if (op == RECIPE_DELETE && result->verdict == RECIPE_VERDICT_SUCCESS && !info->delete_ends_expiring &&
+        !info->has[RECIPE_CHECK])
         input.kind = CORE_INPUT_GONE;
     return input;
 }
@@ -139,7 +152,8 @@ static void on_done(void *context, struct provision_job *job, const struct recip
     else if (owner->op == RECIPE_DELETE || owner->op == RECIPE_CHECK)
         CRASH_POINT(15);
     struct app_payload *payload = app_payload_new();
-    struct core_input input = app_account_answer(recipe_info(app->providers[owner->provider].recipe), owner->op, owner->account, result);
+    struct core_input input =
+        app_account_answer(recipe_info(app->providers[owner->provider].recipe), owner->op, owner->account, result);
     app_account_at(app, owner->account)->job = NULL;
     if (input.kind == CORE_INPUT_CREATED)
         take_created(owner, result, payload, &input);
@@ -164,7 +178,8 @@ static void load_values(struct app *app, uint32_t account)
     entry->loaded = true;
     if (journal_get_ids(app->journal, account, &entry->ids, &error) != 0)
         app_note(app, "account %u: %s", account, error.text);
-    if (journal_get_secret(app->journal, account, "secrets", &entry->secrets, &error) != 0 && error.code != MF_NOT_FOUND)
+    if (journal_get_secret(app->journal, account, "secrets", &entry->secrets, &error) != 0 &&
+        error.code != MF_NOT_FOUND)
         app_note(app, "account %u: %s", account, error.text);
 }
 
@@ -186,7 +201,8 @@ static int64_t credential_end(struct app *app, const struct core_account_view *v
 {
     const struct core_task *task = &app->core_graph.tasks[app_node_task(app, view->node)];
     const struct core_profile *profile = &app->core_graph.profiles[task->profile];
-    int64_t need = profile->timeout_ms + (task->verify ? profile->verify_timeout_ms : 0) + 2 * profile->grace_ms + app->limits.lease_margin_ms;
+    int64_t need = profile->timeout_ms + (task->verify ? profile->verify_timeout_ms : 0) + 2 * profile->grace_ms +
+                   app->limits.lease_margin_ms;
     const int64_t slack_ms = 600000; /* creates may wait for siblings; teardown uses another credential */
     return app_now(app) + need + slack_ms;
 }
@@ -212,7 +228,9 @@ static void refuse(struct app *app, enum recipe_op op, uint32_t account, bool ho
 {
     struct app_payload *payload = app_payload_new();
     app_payload_reason(payload, reason);
-    app_push(app, &(struct core_input){.kind = inputs_of[op][RECIPE_VERDICT_RETRY], .account = account, .flag = hopeless}, payload);
+    app_push(app,
+             &(struct core_input){.kind = inputs_of[op][RECIPE_VERDICT_RETRY], .account = account, .flag = hopeless},
+             payload);
 }
 
 /* A kind `credential` recipe has no delete: its DELETING is the revoke. */

@@ -43,14 +43,16 @@ int control_path(const char *run_id, char *out, size_t out_bytes, struct mf_erro
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     char directory[96];
-    int length = runtime != NULL && runtime[0] == '/' ? snprintf(directory, sizeof directory, "%s/mayfly", runtime)
-                                                      : snprintf(directory, sizeof directory, "/tmp/mayfly-%u", (unsigned)getuid());
+    int length = runtime != NULL && runtime[0] == '/'
+                     ? snprintf(directory, sizeof directory, "%s/mayfly", runtime)
+                     : snprintf(directory, sizeof directory, "/tmp/mayfly-%u", (unsigned)getuid());
     if (length < 0 || (size_t)length >= sizeof directory)
         return mf_fail(error, MF_LIMIT, "control socket: XDG_RUNTIME_DIR is longer than a socket address may be");
     if (mkdir(directory, 0700) != 0 && errno != EEXIST)
         return mf_fail_os(error, errno, "control socket: make directory `%s`", directory);
     struct stat status;
-    if (lstat(directory, &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != getuid() || (status.st_mode & 077) != 0)
+    if (lstat(directory, &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != getuid() ||
+        (status.st_mode & 077) != 0)
         return mf_fail(error, MF_STATE, "control socket: `%s` is not a private directory of this user", directory);
     length = snprintf(out, out_bytes, "%s/%s.sock", directory, run_id);
     return length > 0 && (size_t)length < out_bytes && (size_t)length < sizeof(((struct sockaddr_un *)NULL)->sun_path)
@@ -88,7 +90,8 @@ static uint32_t node_by_path(const struct app *app, struct mf_span path)
     return CORE_NONE;
 }
 
-static void cancel_tasks(struct app *app, const struct json_document *document, uint32_t tasks, char *answer, size_t answer_bytes)
+static void cancel_tasks(struct app *app, const struct json_document *document, uint32_t tasks, char *answer,
+                         size_t answer_bytes)
 {
     int cancelled = 0, unknown = 0;
     for (uint32_t task = json_first(document, tasks); task != JSON_NONE; task = json_next(document, tasks, task)) {
@@ -101,7 +104,8 @@ static void cancel_tasks(struct app *app, const struct json_document *document, 
         app_push(app, &(struct core_input){.kind = CORE_INPUT_CANCEL, .node = node}, NULL);
         cancelled++;
     }
-    snprintf(answer, answer_bytes, "{\"ok\":%s,\"cancelled\":%d,\"unknown\":%d}\n", unknown == 0 ? "true" : "false", cancelled, unknown);
+    snprintf(answer, answer_bytes, "{\"ok\":%s,\"cancelled\":%d,\"unknown\":%d}\n", unknown == 0 ? "true" : "false",
+             cancelled, unknown);
 }
 
 static void answer_request(struct control_client *client)
@@ -161,7 +165,8 @@ static void listener_ready(void *context, int events)
             continue;
         client->fd = fd;
         mf_buf_init(&client->request, REQUEST_BYTES_MAX);
-        if (!same_user(fd) || net_watch_create(&client->watch, control->app->loop, fd, NET_READ, client_ready, client, NULL) != 0)
+        if (!same_user(fd) ||
+            net_watch_create(&client->watch, control->app->loop, fd, NET_READ, client_ready, client, NULL) != 0)
             drop(client);
         return;
     }
@@ -179,11 +184,13 @@ int app_control_open(struct app *app, struct mf_error *error)
         control->clients[i] = (struct control_client){.control = control, .fd = -1};
     app->control = control;
     struct sockaddr_un address;
-    if (control_path(app->run_id, control->path, sizeof control->path, error) != 0 || address_of(control->path, &address) != 0)
+    if (control_path(app->run_id, control->path, sizeof control->path, error) != 0 ||
+        address_of(control->path, &address) != 0)
         return -1;
     control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     unlink(control->path);
-    if (control->fd < 0 || bind(control->fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(control->fd, CLIENTS_MAX) != 0)
+    if (control->fd < 0 || bind(control->fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(control->fd, CLIENTS_MAX) != 0)
         return mf_fail_os(error, errno, "control socket `%s`", control->path);
     if (net_watch_create(&control->watch, app->loop, control->fd, NET_READ, listener_ready, control, error) != 0)
         return -1;
@@ -209,7 +216,8 @@ void app_control_close(struct app *app)
 
 /* --- the other end --- */
 
-int control_request(const char *socket_path, const char *request, int64_t timeout_ms, struct mf_buf *answer, struct mf_error *error)
+int control_request(const char *socket_path, const char *request, int64_t timeout_ms, struct mf_buf *answer,
+                    struct mf_error *error)
 {
     struct sockaddr_un address;
     if (address_of(socket_path, &address) != 0)
@@ -229,7 +237,8 @@ int control_request(const char *socket_path, const char *request, int64_t timeou
         char bytes[1024];
         ssize_t got = recv(fd, bytes, sizeof bytes, 0);
         if (got <= 0 || mf_buf_append(answer, bytes, (size_t)got) != 0)
-            result = mf_fail(error, MF_NETWORK, "control socket `%s`: no answer within %lld ms", socket_path, (long long)timeout_ms);
+            result = mf_fail(error, MF_NETWORK, "control socket `%s`: no answer within %lld ms", socket_path,
+                             (long long)timeout_ms);
     }
     close(fd);
     return result;

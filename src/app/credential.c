@@ -6,8 +6,8 @@
 #include "app/credential.h"
 
 #include "base/alloc.h"
-#include "json/scan.h"
 #include "net/loop.h"
+#include "json/scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,7 +88,8 @@ static int start(const struct json_document *document, int out_fd, pid_t *pid, s
     uint32_t count = 0;
     posix_spawn_file_actions_t actions;
     int result = 0;
-    for (uint32_t at = json_first(document, 0); at != JSON_NONE && count < COMMAND_WORDS_MAX; at = json_next(document, 0, at))
+    for (uint32_t at = json_first(document, 0); at != JSON_NONE && count < COMMAND_WORDS_MAX;
+         at = json_next(document, 0, at))
         argv[count++] = json_dup(document, at);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
@@ -125,7 +126,8 @@ static int from_command(const char *words, struct mf_buf *out, struct mf_error *
     if (result != 0)
         kill(pid, SIGKILL);
     if (waitpid(pid, &status, 0) == pid && result == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
-        return mf_fail(error, MF_PROVIDER, "credential: the command ended with status %d", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+        return mf_fail(error, MF_PROVIDER, "credential: the command ended with status %d",
+                       WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     return result;
 }
 
@@ -135,7 +137,9 @@ int credential_read(const char *source, struct mf_buf *out, struct mf_error *err
     const char *fault = credential_fault(source);
     if (fault != NULL)
         return mf_fail(error, MF_USAGE, "credential: %s", fault);
-    int result = source[0] == 'e' ? from_environment(source + 4, out, error) : source[0] == 'f' ? from_file(source + 5, out, error) : from_command(source + 8, out, error);
+    int result = source[0] == 'e'   ? from_environment(source + 4, out, error)
+                 : source[0] == 'f' ? from_file(source + 5, out, error)
+                                    : from_command(source + 8, out, error);
     while (result == 0 && out->length > 0 && (out->data[out->length - 1] == '\n' || out->data[out->length - 1] == '\r'))
         out->data[--out->length] = '\0';
     if (result == 0 && out->length == 0)

@@ -39,7 +39,8 @@ static void clean_environment(char *environment[ENVIRONMENT_MAX])
 
 static _Noreturn void become_emulator(struct app *app, int out, const char *data, const char *ledger, pid_t parent)
 {
-    const char *argv[] = {"mayfly", "emulate", "--listen", "127.0.0.1:0", "--data", data, "--ledger", ledger, NULL, NULL, NULL};
+    const char *argv[] = {"mayfly",   "emulate", "--listen", "127.0.0.1:0", "--data", data,
+                          "--ledger", ledger,    NULL,       NULL,          NULL};
     if (app->options.faults != NULL) {
         argv[8] = "--faults";
         argv[9] = app->options.faults;

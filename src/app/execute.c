@@ -28,7 +28,8 @@ static void execute_finish(struct app *app, const struct core_command *command)
     app_stage_remove(app, command->stage);
     if (app->runner == NULL || app->runner_dead)
         return;
-    if (runner_send_finish(app->runner, mf_span(app_node_path(app, command->node)), command->attempt, retain ? RUNNER_RETAIN_WORKSPACE : RUNNER_RETAIN_NEVER, again, &error) != 0)
+    if (runner_send_finish(app->runner, mf_span(app_node_path(app, command->node)), command->attempt,
+                           retain ? RUNNER_RETAIN_WORKSPACE : RUNNER_RETAIN_NEVER, again, &error) != 0)
         app_note(app, "workspace of `%s`: %s", app_node_path(app, command->node), error.text);
 }
 

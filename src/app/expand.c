@@ -2,8 +2,8 @@
 #include "app/app_private.h"
 
 #include "base/alloc.h"
-#include "json/write.h"
 #include "store/hash.h"
+#include "json/write.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -57,9 +57,13 @@ void app_expand(struct app *app, const struct core_command *command)
     app_values(app, command->node, &values);
     payload->expansion = mf_calloc(1, sizeof *payload->expansion);
     if (payload->expansion != NULL && graph_list_evaluate(&list, app->graph, command->node, &values, &error) == 0 &&
-        (fill(payload->expansion, app_node_path(app, command->node), list) == 0 || mf_fail(&error, MF_MEMORY, "for_each: no memory") == 0)) {
+        (fill(payload->expansion, app_node_path(app, command->node), list) == 0 ||
+         mf_fail(&error, MF_MEMORY, "for_each: no memory") == 0)) {
         hash_list(payload, graph_list_json(list));
-        app_push(app, &(struct core_input){.kind = CORE_INPUT_EXPANDED, .node = command->node, .count = payload->expansion->count}, payload);
+        app_push(app,
+                 &(struct core_input){
+                     .kind = CORE_INPUT_EXPANDED, .node = command->node, .count = payload->expansion->count},
+                 payload);
     } else {
         app_payload_reason(payload, payload->expansion != NULL ? error.text : "for_each: no memory");
         app_push(app, &(struct core_input){.kind = CORE_INPUT_EXPAND_FAILED, .node = command->node}, payload);

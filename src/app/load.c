@@ -3,9 +3,9 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
-#include "json/scan.h"
 #include "store/journal.h"
 #include "store/state.h"
+#include "json/scan.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,10 +33,12 @@ static int take_settings(struct loaded *loaded, struct mf_span params, struct mf
     struct json_document document;
     if (json_scan_error(&document, params, &json_limits_default, error) != 0)
         return mf_wrap(error, "params");
-    for (uint32_t key = json_first(&document, 0); key != JSON_NONE && loaded->count < SETTINGS_MAX; key = json_next(&document, 0, key)) {
+    for (uint32_t key = json_first(&document, 0); key != JSON_NONE && loaded->count < SETTINGS_MAX;
+         key = json_next(&document, 0, key)) {
         loaded->names[loaded->count] = json_dup(&document, key);
         loaded->values[loaded->count] = json_dup(&document, json_value(&document, key));
-        loaded->settings[loaded->count] = (struct graph_setting){mf_span(loaded->names[loaded->count]), mf_span(loaded->values[loaded->count])};
+        loaded->settings[loaded->count] =
+            (struct graph_setting){mf_span(loaded->names[loaded->count]), mf_span(loaded->values[loaded->count])};
         loaded->count++;
     }
     json_document_free(&document);
@@ -61,7 +63,8 @@ static int load(struct graph **out, const struct journal_run *run, struct mf_err
     if (result == 0)
         result = diagnostics_create(&diagnostics, "graph of the run", DIAGNOSTICS_SHOWN_MAX, error);
     if (result == 0) {
-        struct graph_options options = {.settings = loaded.settings, .setting_count = loaded.count, .provider = loaded.provider, .comments = true};
+        struct graph_options options = {
+            .settings = loaded.settings, .setting_count = loaded.count, .provider = loaded.provider, .comments = true};
         result = graph_load(out, &text, &options, diagnostics, error);
     }
     diagnostics_destroy(diagnostics);
@@ -70,7 +73,8 @@ static int load(struct graph **out, const struct journal_run *run, struct mf_err
     return result;
 }
 
-int app_load_run(const char *state_path_given, const char *name, char id[13], struct graph **out, struct mf_error *error)
+int app_load_run(const char *state_path_given, const char *name, char id[13], struct graph **out,
+                 struct mf_error *error)
 {
     struct state_dir *state = NULL;
     struct journal *journal = NULL;
@@ -85,7 +89,8 @@ int app_load_run(const char *state_path_given, const char *name, char id[13], st
     if (result == 0) {
         dir = state_run_path(state, id, NULL);
         mf_buf_printf(&key, "%s/key", state_path(state));
-        result = dir != NULL ? journal_open(&journal, dir, mf_buf_cstr(&key), false, error) : mf_fail(error, MF_MEMORY, "no memory");
+        result = dir != NULL ? journal_open(&journal, dir, mf_buf_cstr(&key), false, error)
+                             : mf_fail(error, MF_MEMORY, "no memory");
     }
     if (result == 0)
         result = journal_read_run(journal, &run, &hold, error);

@@ -18,7 +18,9 @@ static int read_file(const char *path, struct mf_buf *out, struct mf_error *erro
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return mf_fail(error, MF_INPUT, "recipe: open `%s`: %s", path, strerror(errno));
-    int result = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) ? 0 : mf_fail(error, MF_INPUT, "recipe: `%s` is not a regular file", path);
+    int result = fstat(fd, &status) == 0 && S_ISREG(status.st_mode)
+                     ? 0
+                     : mf_fail(error, MF_INPUT, "recipe: `%s` is not a regular file", path);
     char bytes[16384];
     ssize_t got = 0;
     while (result == 0 && (got = read(fd, bytes, sizeof bytes)) > 0)
@@ -57,15 +59,19 @@ int recipes_load(struct recipe **out, const char *name, const char *base_dir, st
     while (count < NAMES_MAX && (names[count] = recipe_shipped_name((uint32_t)count)) != NULL)
         count++;
     const char *near = mf_nearest(mf_span(name), names, count);
-    return mf_fail(error, MF_INPUT, "no recipe `%s`%s%s%s; `mayfly provider list` shows them", name, near != NULL ? "; did you mean `" : "", near != NULL ? near : "", near != NULL ? "`?" : "");
+    return mf_fail(error, MF_INPUT, "no recipe `%s`%s%s%s; `mayfly provider list` shows them", name,
+                   near != NULL ? "; did you mean `" : "", near != NULL ? near : "", near != NULL ? "`?" : "");
 }
 
-int recipes_unknown_permission(const struct recipe *recipe, struct mf_span task, struct mf_span name, const char *provider, struct mf_error *error)
+int recipes_unknown_permission(const struct recipe *recipe, struct mf_span task, struct mf_span name,
+                               const char *provider, struct mf_error *error)
 {
     const char *names[NAMES_MAX];
     size_t count = 0;
     while (count < NAMES_MAX && (names[count] = recipe_permission_name(recipe, (uint32_t)count)) != NULL)
         count++;
     const char *near = mf_nearest(name, names, count);
-    return mf_fail(error, MF_INPUT, "task `%.*s`: provider `%s` knows no permission `%.*s`%s%s%s", MF_SPAN_ARGS(task), provider, MF_SPAN_ARGS(name), near != NULL ? "; did you mean `" : "", near != NULL ? near : "", near != NULL ? "`?" : "");
+    return mf_fail(error, MF_INPUT, "task `%.*s`: provider `%s` knows no permission `%.*s`%s%s%s", MF_SPAN_ARGS(task),
+                   provider, MF_SPAN_ARGS(name), near != NULL ? "; did you mean `" : "", near != NULL ? near : "",
+                   near != NULL ? "`?" : "");
 }

@@ -27,7 +27,10 @@ static bool node_of(struct app *app, uint64_t stage, struct core_input *input)
 static void on_up(void *context, int64_t pid, int64_t birth)
 {
     struct app *app = context;
-    app_push(app, &(struct core_input){.kind = CORE_INPUT_RUNNER_UP, .generation = app->runner_generation, .pid = pid, .birth = birth}, NULL);
+    app_push(app,
+             &(struct core_input){
+                 .kind = CORE_INPUT_RUNNER_UP, .generation = app->runner_generation, .pid = pid, .birth = birth},
+             NULL);
 }
 
 static void on_prepared(void *context, uint64_t stage, const char *git_commit)
@@ -44,7 +47,8 @@ static void on_prepared(void *context, uint64_t stage, const char *git_commit)
     app_push(context, &input, payload);
 }
 
-static void push_failure(struct app *app, enum core_input_kind kind, uint64_t stage, const char *class_name, const char *reason)
+static void push_failure(struct app *app, enum core_input_kind kind, uint64_t stage, const char *class_name,
+                         const char *reason)
 {
     struct core_input input = {.kind = kind, .class = (enum core_class)class_named(class_name)};
     if (!node_of(app, stage, &input))
@@ -79,14 +83,16 @@ static void on_exited(void *context, const struct runner_exit *exit)
     if (!node_of(context, exit->stage, &input))
         return;
     struct app_payload *payload = app_payload_new();
-    mf_buf_printf(&payload->extra, "\"user_ms\":%lld,\"system_ms\":%lld,\"rss_bytes_max\":%lld", (long long)exit->user_ms, (long long)exit->system_ms, (long long)exit->rss_bytes_max);
+    mf_buf_printf(&payload->extra, "\"user_ms\":%lld,\"system_ms\":%lld,\"rss_bytes_max\":%lld",
+                  (long long)exit->user_ms, (long long)exit->system_ms, (long long)exit->rss_bytes_max);
     app_push(context, &input, payload);
 }
 
 static void note_result(struct app *app, const struct app_stage *stage, const struct runner_result *result)
 {
     struct app_node *node = app_node_at(app, stage->node);
-    node->has_result = result->sha256 != NULL && mf_unhex(mf_span(result->sha256), node->sha256, sizeof node->sha256) == 0;
+    node->has_result =
+        result->sha256 != NULL && mf_unhex(mf_span(result->sha256), node->sha256, sizeof node->sha256) == 0;
     node->has_outputs = result->output_files > 0;
     node->result_attempt = stage->attempt;
 }
@@ -100,11 +106,14 @@ static void on_result(void *context, const struct runner_result *result)
     if (stage == NULL || !node_of(app, result->stage, &input))
         return;
     struct app_payload *payload = app_payload_new();
-    mf_buf_printf(&payload->extra, "\"stdout_bytes\":%llu,\"stderr_bytes\":%llu", (unsigned long long)result->stdout_bytes, (unsigned long long)result->stderr_bytes);
+    mf_buf_printf(&payload->extra, "\"stdout_bytes\":%llu,\"stderr_bytes\":%llu",
+                  (unsigned long long)result->stdout_bytes, (unsigned long long)result->stderr_bytes);
     if (result->sha256 != NULL)
-        mf_buf_printf(&payload->extra, ",\"result_sha256\":\"%s\",\"result_bytes\":%llu", result->sha256, (unsigned long long)result->result_bytes);
+        mf_buf_printf(&payload->extra, ",\"result_sha256\":\"%s\",\"result_bytes\":%llu", result->sha256,
+                      (unsigned long long)result->result_bytes);
     if (result->output_files > 0)
-        mf_buf_printf(&payload->extra, ",\"output_files\":%u,\"output_bytes\":%llu", result->output_files, (unsigned long long)result->output_bytes);
+        mf_buf_printf(&payload->extra, ",\"output_files\":%u,\"output_bytes\":%llu", result->output_files,
+                      (unsigned long long)result->output_bytes);
     if (core_node(app->core, stage->node, &view) && view.stage == result->stage && view.stage_kind == CORE_STAGE_AGENT)
         note_result(app, stage, result);
     if (!result->valid) {
@@ -166,10 +175,15 @@ int app_start_runner(struct app *app)
     }
     app->runner_dead = false;
     app->runner_generation++;
-    struct runner_options options = {.program = app->options.program, .run_dir_fd = app->run_dir_fd, .run_dir = app->run_dir, .run_id = app->run_id,
-                                     .path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", .running_max = app->limits.running_max,
+    struct runner_options options = {
+        .program = app->options.program,
+        .run_dir_fd = app->run_dir_fd,
+        .run_dir = app->run_dir,
+        .run_id = app->run_id,
+        .path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        .running_max = app->limits.running_max,
 #ifdef MAYFLY_CRASHPOINTS
-                                     .crash_points = true,
+        .crash_points = true,
 #endif
     };
     if (runner_start(&app->runner, app->loop, &options, &handlers, app, &error) == 0)

@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MESSAGE_BYTES_MAX (2u << 20) /* what one stage's texts may come to: below the 1 MiB frame after its own checks, with room to say so */
+#define MESSAGE_BYTES_MAX                                                                                              \
+    (2u << 20) /* what one stage's texts may come to: below the 1 MiB frame after its own checks, with room to say so */
 
 static const struct graph_task *task_of(const struct app *app, uint32_t node)
 {
@@ -27,8 +28,10 @@ static void fail_stage(struct app *app, const struct core_command *command, enum
 {
     struct app_payload *payload = app_payload_new();
     app_payload_reason(payload, reason);
-    enum core_input_kind kind = command->kind == CORE_COMMAND_PREPARE ? CORE_INPUT_PREPARE_FAILED : CORE_INPUT_SPAWN_FAILED;
-    app_push(app, &(struct core_input){.kind = kind, .node = command->node, .stage = command->stage, .class = class}, payload);
+    enum core_input_kind kind =
+        command->kind == CORE_COMMAND_PREPARE ? CORE_INPUT_PREPARE_FAILED : CORE_INPUT_SPAWN_FAILED;
+    app_push(app, &(struct core_input){.kind = kind, .node = command->node, .stage = command->stage, .class = class},
+             payload);
 }
 
 /* --- parts that prepare and spawn share --- */
@@ -90,7 +93,8 @@ static int add_passed(struct app *app, struct stage_texts *texts, uint32_t task,
         const char *value = getenv(name);
         if (value == NULL)
             return mf_fail(error, MF_NOT_FOUND, "pass_env: `%s` is not set", name);
-        if (strings_add_variable(&texts->environment, mf_span(name), mf_span(value)) != 0 || strings_add(&texts->redact, mf_span(value)) != 0)
+        if (strings_add_variable(&texts->environment, mf_span(name), mf_span(value)) != 0 ||
+            strings_add(&texts->redact, mf_span(value)) != 0)
             return mf_fail(error, MF_LIMIT, "pass_env: `%s` does not fit", name);
     }
     return 0;
@@ -98,18 +102,23 @@ static int add_passed(struct app *app, struct stage_texts *texts, uint32_t task,
 
 /* --- prepare --- */
 
-static int build_prepare(struct app *app, const struct core_command *command, struct stage_texts *texts, struct graph_workspace *workspace, struct runner_prepare *out, struct mf_error *error)
+static int build_prepare(struct app *app, const struct core_command *command, struct stage_texts *texts,
+                         struct graph_workspace *workspace, struct runner_prepare *out, struct mf_error *error)
 {
     uint32_t task = app_node_task(app, command->node);
     const struct graph_profile *profile = &graph_profiles(app->graph)[task_of(app, command->node)->profile];
     uint32_t setup = graph_part(app->graph, task, GRAPH_PART_SETUP);
     if (graph_workspace(app->graph, task, &texts->values, workspace, error) != 0)
         return -1;
-    if (strings_add_list(&texts->files, graph_document(app->graph), graph_part(app->graph, task, GRAPH_PART_FILES)) != 0)
+    if (strings_add_list(&texts->files, graph_document(app->graph), graph_part(app->graph, task, GRAPH_PART_FILES)) !=
+        0)
         return mf_fail(error, MF_LIMIT, "files: the list does not fit");
-    if (setup != JSON_NONE && (add_command(app, texts, setup, error) != 0 || add_environment(app, texts, graph_part(app->graph, task, GRAPH_PART_ENV), error) != 0))
+    if (setup != JSON_NONE && (add_command(app, texts, setup, error) != 0 ||
+                               add_environment(app, texts, graph_part(app->graph, task, GRAPH_PART_ENV), error) != 0))
         return -1;
-    static const enum runner_workspace_kind kinds[] = {[GRAPH_WORKSPACE_EMPTY] = RUNNER_WORKSPACE_EMPTY, [GRAPH_WORKSPACE_COPY] = RUNNER_WORKSPACE_COPY, [GRAPH_WORKSPACE_GIT] = RUNNER_WORKSPACE_GIT};
+    static const enum runner_workspace_kind kinds[] = {[GRAPH_WORKSPACE_EMPTY] = RUNNER_WORKSPACE_EMPTY,
+                                                       [GRAPH_WORKSPACE_COPY] = RUNNER_WORKSPACE_COPY,
+                                                       [GRAPH_WORKSPACE_GIT] = RUNNER_WORKSPACE_GIT};
     bool again = command->attempt > 1 && task_of(app, command->node)->continue_workspace;
     *out = (struct runner_prepare){
         .stage = command->stage,
@@ -160,7 +169,8 @@ static int add_input(struct app *app, struct strings *inputs, uint32_t node)
 {
     struct core_node_view view;
     const struct app_node *entry = app_node_at(app, node);
-    if (!core_node(app->core, node, &view) || !core_task_final(view.state) || !(entry->has_result || entry->has_outputs))
+    if (!core_node(app->core, node, &view) || !core_task_final(view.state) ||
+        !(entry->has_result || entry->has_outputs))
         return 0;
     char hex[65] = "", outputs[256] = "";
     const char *path = app_node_path(app, node);
@@ -168,7 +178,8 @@ static int add_input(struct app *app, struct strings *inputs, uint32_t node)
         mf_hex(entry->sha256, sizeof entry->sha256, hex);
     if (entry->has_outputs)
         snprintf(outputs, sizeof outputs, "%s/%u/outputs", path, entry->result_attempt);
-    if (strings_add(inputs, mf_span(path)) != 0 || strings_add(inputs, mf_span(hex)) != 0 || strings_add(inputs, mf_span(outputs)) != 0)
+    if (strings_add(inputs, mf_span(path)) != 0 || strings_add(inputs, mf_span(hex)) != 0 ||
+        strings_add(inputs, mf_span(outputs)) != 0)
         return -1;
     return 0;
 }
@@ -198,17 +209,22 @@ static struct runner_input *make_inputs(struct strings *texts, uint32_t *count)
 
 /* --- spawn --- */
 
-static int build_texts(struct app *app, const struct core_command *command, struct stage_texts *texts, struct mf_error *error)
+static int build_texts(struct app *app, const struct core_command *command, struct stage_texts *texts,
+                       struct mf_error *error)
 {
     uint32_t task = app_node_task(app, command->node);
     bool verify = command->stage_kind == CORE_STAGE_VERIFY;
     const struct json_document *document = graph_document(app->graph);
     uint32_t prompt = graph_part(app->graph, task, GRAPH_PART_PROMPT);
-    if (add_command(app, texts, graph_part(app->graph, task, verify ? GRAPH_PART_VERIFY_COMMAND : GRAPH_PART_COMMAND), error) != 0 ||
-        add_environment(app, texts, graph_part(app->graph, task, verify ? GRAPH_PART_VERIFY_ENV : GRAPH_PART_ENV), error) != 0)
+    if (add_command(app, texts, graph_part(app->graph, task, verify ? GRAPH_PART_VERIFY_COMMAND : GRAPH_PART_COMMAND),
+                    error) != 0 ||
+        add_environment(app, texts, graph_part(app->graph, task, verify ? GRAPH_PART_VERIFY_ENV : GRAPH_PART_ENV),
+                        error) != 0)
         return -1;
     if (verify)
-        return strings_add_list(&texts->files, document, graph_part(app->graph, task, GRAPH_PART_VERIFY_FILES)) == 0 ? 0 : mf_fail(error, MF_LIMIT, "files: the list does not fit");
+        return strings_add_list(&texts->files, document, graph_part(app->graph, task, GRAPH_PART_VERIFY_FILES)) == 0
+                   ? 0
+                   : mf_fail(error, MF_LIMIT, "files: the list does not fit");
     if (add_passed(app, texts, task, error) != 0)
         return -1;
     if (strings_add_list(&texts->collect, document, graph_part(app->graph, task, GRAPH_PART_COLLECT)) != 0)
@@ -216,13 +232,17 @@ static int build_texts(struct app *app, const struct core_command *command, stru
     if (prompt != JSON_NONE)
         return template_expand_node(app->graph, prompt, &texts->values, &texts->prompt, "prompt_bytes_max", error);
     struct mf_span file = app_prompt_file(app, task);
-    return file.data != NULL ? template_expand(app->graph, file, &texts->values, &texts->prompt, "prompt_bytes_max", error) : 0;
+    return file.data != NULL
+               ? template_expand(app->graph, file, &texts->values, &texts->prompt, "prompt_bytes_max", error)
+               : 0;
 }
 
-static void fill_spawn(struct app *app, const struct core_command *command, struct stage_texts *texts, struct runner_spawn *out)
+static void fill_spawn(struct app *app, const struct core_command *command, struct stage_texts *texts,
+                       struct runner_spawn *out)
 {
     const struct graph_limits *limits = graph_limits(app->graph);
-    bool has_prompt = graph_part(app->graph, app_node_task(app, command->node), GRAPH_PART_PROMPT) != JSON_NONE || app_prompt_file(app, app_node_task(app, command->node)).data != NULL;
+    bool has_prompt = graph_part(app->graph, app_node_task(app, command->node), GRAPH_PART_PROMPT) != JSON_NONE ||
+                      app_prompt_file(app, app_node_task(app, command->node)).data != NULL;
     bool verify = command->stage_kind == CORE_STAGE_VERIFY;
     struct core_node_view view = {0};
     core_node(app->core, command->node, &view);
@@ -231,7 +251,8 @@ static void fill_spawn(struct app *app, const struct core_command *command, stru
         .verify = verify,
         .path = mf_span(app_node_path(app, command->node)),
         .attempt = command->attempt,
-        .prepared = !verify && (task_of(app, command->node)->prepare || task_of(app, command->node)->continue_workspace),
+        .prepared =
+            !verify && (task_of(app, command->node)->prepare || task_of(app, command->node)->continue_workspace),
         .base = mf_span(app->base_dir),
         .argv = strings_spans(&texts->argv),
         .argc = texts->argv.count,
@@ -259,7 +280,8 @@ static int put_variable(void *context, struct mf_span name, struct mf_span value
     return strings_add_variable(context, name, value);
 }
 
-static void write_account(struct mf_buf *out, const struct app *app, const struct app_provider *provider, const struct app_account *account, struct strings *environment)
+static void write_account(struct mf_buf *out, const struct app *app, const struct app_provider *provider,
+                          const struct app_account *account, struct strings *environment)
 {
     (void)app;
     struct json_writer writer;
@@ -308,14 +330,25 @@ static int send_lease(struct app *app, const struct app_lease *lease, uint64_t s
     strings_init(&environment, APP_VALUES_BYTES_MAX, true);
     strings_init(&secrets, APP_VALUES_BYTES_MAX, true);
     mf_buf_init_secret(&json, 2 * APP_VALUES_BYTES_MAX);
-    struct recipe_vars vars = {.base_url = mf_span(provider->base_url), .inputs = provider->inputs, .input_count = provider->input_count, .ids_json = mf_buf_view(&account->ids), .secrets_json = mf_buf_view(&account->secrets), .now_ms = app_now(app)};
+    struct recipe_vars vars = {.base_url = mf_span(provider->base_url),
+                               .inputs = provider->inputs,
+                               .input_count = provider->input_count,
+                               .ids_json = mf_buf_view(&account->ids),
+                               .secrets_json = mf_buf_view(&account->secrets),
+                               .now_ms = app_now(app)};
     int result = recipe_inject(provider->recipe, &vars, put_variable, &environment, error);
     if (result == 0 && add_secrets(&secrets, mf_buf_view(&account->secrets)) != 0)
         result = mf_fail(error, MF_LIMIT, "account %u: its secrets do not fit", lease->account);
     if (result == 0) {
         write_account(&json, app, provider, account, &environment);
-        struct runner_lease message = {.lease = lease->lease, .stage = stage, .environment = strings_variables(&environment), .environment_count = slot->environment ? environment.count : 0,
-                                       .name = task->slot_count > 1 ? slot->name : (struct mf_span){"", 0}, .account_json = mf_buf_view(&json), .secrets = strings_spans(&secrets), .secret_count = secrets.count};
+        struct runner_lease message = {.lease = lease->lease,
+                                       .stage = stage,
+                                       .environment = strings_variables(&environment),
+                                       .environment_count = slot->environment ? environment.count : 0,
+                                       .name = task->slot_count > 1 ? slot->name : (struct mf_span){"", 0},
+                                       .account_json = mf_buf_view(&json),
+                                       .secrets = strings_spans(&secrets),
+                                       .secret_count = secrets.count};
         result = runner_send_lease(app->runner, &message, error);
         CRASH_POINT(8);
     }
@@ -338,7 +371,8 @@ static int keep_lease(struct app *app, const struct core_command *command)
 }
 
 /* Takes the node's leases out of the waiting list; the caller frees the result. */
-static uint64_t *take_leases(struct app *app, const struct core_command *command, uint32_t *count, struct mf_error *error)
+static uint64_t *take_leases(struct app *app, const struct core_command *command, uint32_t *count,
+                             struct mf_error *error)
 {
     uint64_t *leases = mf_calloc(app->lease_count, sizeof *leases);
     size_t kept = 0;
@@ -374,7 +408,8 @@ static int start_spawn(struct app *app, const struct core_command *command)
         return -1;
     texts_init(&texts, app, command->node);
     bool built = build_texts(app, command, &texts, &error) == 0;
-    if (built && command->stage_kind == CORE_STAGE_AGENT && add_inputs(app, task_of(app, command->node), &texts.inputs) != 0)
+    if (built && command->stage_kind == CORE_STAGE_AGENT &&
+        add_inputs(app, task_of(app, command->node), &texts.inputs) != 0)
         built = mf_fail(&error, MF_LIMIT, "inputs: the list does not fit") == 0;
     leases = take_leases(app, command, &lease_count, &error);
     if (built && leases != NULL) {

@@ -73,7 +73,8 @@ const struct runner_variable *strings_variables(struct strings *strings)
         const char *equals = memchr(at, '=', length);
         size_t name = equals != NULL ? (size_t)(equals - at) : length;
         strings->variables[i].name = (struct mf_span){at, name};
-        strings->variables[i].value = equals != NULL ? (struct mf_span){equals + 1, length - name - 1} : (struct mf_span){"", 0};
+        strings->variables[i].value =
+            equals != NULL ? (struct mf_span){equals + 1, length - name - 1} : (struct mf_span){"", 0};
         at += length + 1;
     }
     return strings->variables;

@@ -9,7 +9,8 @@
 struct app_account *app_account_at(struct app *app, uint32_t account)
 {
     size_t before = app->account_capacity;
-    int grown = mf_grow((void **)&app->accounts, &app->account_capacity, (size_t)account + 1, sizeof *app->accounts, 64);
+    int grown =
+        mf_grow((void **)&app->accounts, &app->account_capacity, (size_t)account + 1, sizeof *app->accounts, 64);
     mf_assert(grown == 0);
     for (size_t i = before; i < app->account_capacity; i++) {
         app->accounts[i] = (struct app_account){0};

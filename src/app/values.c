@@ -20,7 +20,9 @@ static int append_file(int dir_fd, const char *name, size_t bytes_max, struct mf
     if (fd < 0)
         return mf_fail_os(error, errno, "open `%s`", name);
     struct stat status;
-    int result = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) ? 0 : mf_fail(error, MF_INPUT, "`%s` is not a regular file", name);
+    int result = fstat(fd, &status) == 0 && S_ISREG(status.st_mode)
+                     ? 0
+                     : mf_fail(error, MF_INPUT, "`%s` is not a regular file", name);
     if (result == 0 && (size_t)status.st_size > bytes_max)
         result = mf_fail(error, MF_LIMIT, "`%s` is larger than %zu bytes", name, bytes_max);
     char bytes[16384];
@@ -112,7 +114,8 @@ static int read_prompt(struct app *app, int base_fd, uint32_t task, uint32_t par
     if (result == 0)
         result = template_check_prompt(app->graph, task, mf_buf_view(&text), diagnostics, error);
     diagnostics_destroy(diagnostics);
-    if (result == 0 && mf_grow((void **)&app->prompts, &app->prompt_capacity, app->prompt_count + 1, sizeof *app->prompts, 8) != 0)
+    if (result == 0 &&
+        mf_grow((void **)&app->prompts, &app->prompt_capacity, app->prompt_count + 1, sizeof *app->prompts, 8) != 0)
         result = mf_fail(error, MF_MEMORY, "prompts: no memory");
     if (result == 0)
         app->prompts[app->prompt_count++] = (struct app_prompt){task, mf_buf_take(&text)};
@@ -145,7 +148,8 @@ struct mf_span app_prompt_file(const struct app *app, uint32_t task)
         else
             high = middle;
     }
-    return low < app->prompt_count && app->prompts[low].task == task ? mf_span(app->prompts[low].text) : (struct mf_span){NULL, 0};
+    return low < app->prompt_count && app->prompts[low].task == task ? mf_span(app->prompts[low].text)
+                                                                     : (struct mf_span){NULL, 0};
 }
 
 void app_prompts_free(struct app *app)

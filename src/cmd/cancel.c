@@ -9,9 +9,9 @@
 #include "cmd/commands.h"
 #include "cmd/graphs.h"
 #include "cmd/launch.h"
-#include "json/write.h"
 #include "store/journal.h"
 #include "store/state.h"
+#include "json/write.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -60,7 +60,8 @@ static int kill_stuck(const struct journal_run *run, struct mf_error *error)
     if (pidfd < 0)
         return errno == ESRCH ? 0 : mf_fail_os(error, errno, "orchestrator %lld", (long long)run->pid);
     int result = 0;
-    if (birth_of((pid_t)run->pid) == run->birth && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) != 0 && errno != ESRCH)
+    if (birth_of((pid_t)run->pid) == run->birth && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) != 0 &&
+        errno != ESRCH)
         result = mf_fail_os(error, errno, "kill orchestrator %lld", (long long)run->pid);
     close(pidfd);
     return result;
@@ -92,7 +93,8 @@ static int ask(const struct options *options, struct state_dir *state, const cha
     mf_buf_init(&request, 60000);
     mf_buf_init(&answer, 4096);
     write_request(&request, options);
-    if (mf_span_copy(run->socket_path, socket_path, sizeof socket_path) != 0 || control_request(socket_path, mf_buf_cstr(&request), SILENT_MS, &answer, &error) != 0) {
+    if (mf_span_copy(run->socket_path, socket_path, sizeof socket_path) != 0 ||
+        control_request(socket_path, mf_buf_cstr(&request), SILENT_MS, &answer, &error) != 0) {
         fprintf(stderr, "mayfly: run %s does not answer; taking it over\n", id);
         code = kill_stuck(run, &error) == 0 ? 0 : complain(&error);
         for (int waited = 0; code == 0 && state_run_locked(state, id) && waited < LOCK_WAIT_MS; waited += 20)
@@ -129,7 +131,8 @@ static int cancel_run(const struct options *options, struct state_dir *state, co
     mf_buf_printf(&key, "%s/key", state_path(state));
     char *dir = state_run_path(state, id, NULL);
     int code;
-    if (dir == NULL || journal_open(&journal, dir, mf_buf_cstr(&key), false, &error) != 0 || journal_read_run(journal, &run, &hold, &error) != 0)
+    if (dir == NULL || journal_open(&journal, dir, mf_buf_cstr(&key), false, &error) != 0 ||
+        journal_read_run(journal, &run, &hold, &error) != 0)
         code = complain(&error);
     else
         code = ask(options, state, id, &run);
@@ -172,7 +175,8 @@ int cmd_cancel(const struct options *options)
         struct cancel_all all = {options, state, 0};
         code = state_runs(state, cancel_each, &all, &error) == 0 ? all.code : complain(&error);
     } else {
-        code = state_run_find(state, options->arguments[0], id, &error) == 0 ? cancel_run(options, state, id) : complain(&error);
+        code = state_run_find(state, options->arguments[0], id, &error) == 0 ? cancel_run(options, state, id)
+                                                                             : complain(&error);
     }
     state_close(state);
     return code;

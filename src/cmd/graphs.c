@@ -81,7 +81,8 @@ int pairs_take(struct pairs *pairs, const struct options *options, const char *o
     for (size_t i = 0; (given = option_nth(options, option, i)) != NULL; i++) {
         const char *equals = strchr(given, '=');
         if (equals == NULL || equals == given || pairs->count == PAIRS_MAX) {
-            fprintf(stderr, "mayfly: --%s %s: it must be NAME=%s; see 'mayfly %s --help'\n", option, equals == NULL ? "without `=`" : "", files ? "VALUE or NAME=@FILE" : "SOURCE", options->command);
+            fprintf(stderr, "mayfly: --%s %s: it must be NAME=%s; see 'mayfly %s --help'\n", option,
+                    equals == NULL ? "without `=`" : "", files ? "VALUE or NAME=@FILE" : "SOURCE", options->command);
             return -1;
         }
         struct app_pair *pair = &pairs->items[pairs->count++];
@@ -115,7 +116,8 @@ static void show_problems(const struct diagnostics *diagnostics, struct mf_buf *
     mf_buf_free(&shown);
 }
 
-int graphs_read(struct graph **out, const char *path, const struct pairs *params, const char *provider, struct mf_buf *problems)
+int graphs_read(struct graph **out, const char *path, const struct pairs *params, const char *provider,
+                struct mf_buf *problems)
 {
     struct mf_error error = {0};
     struct mf_buf text;
@@ -123,11 +125,15 @@ int graphs_read(struct graph **out, const char *path, const struct pairs *params
     struct graph_setting settings[PAIRS_MAX];
     for (uint32_t i = 0; params != NULL && i < params->count; i++)
         settings[i] = (struct graph_setting){mf_span(params->items[i].name), mf_span(params->items[i].value)};
-    struct graph_options options = {.settings = settings, .setting_count = params != NULL ? params->count : 0, .provider = provider, .comments = mf_span_ends(mf_span(path), ".jsonc")};
+    struct graph_options options = {.settings = settings,
+                                    .setting_count = params != NULL ? params->count : 0,
+                                    .provider = provider,
+                                    .comments = mf_span_ends(mf_span(path), ".jsonc")};
     mf_buf_init(&text, GRAPH_TEXT_BYTES_MAX);
     int result = read_text(path, GRAPH_TEXT_BYTES_MAX, &text, &error);
     if (result == 0)
-        result = diagnostics_create(&diagnostics, strcmp(path, "-") == 0 ? "standard input" : path, DIAGNOSTICS_SHOWN_MAX, &error);
+        result = diagnostics_create(&diagnostics, strcmp(path, "-") == 0 ? "standard input" : path,
+                                    DIAGNOSTICS_SHOWN_MAX, &error);
     if (result == 0) {
         result = graph_load(out, &text, &options, diagnostics, &error);
         if (diagnostics_count(diagnostics) > 0 || problems != NULL)

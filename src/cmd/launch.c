@@ -14,7 +14,8 @@
 static bool colour_on(const struct options *options, FILE *out)
 {
     const char *none = getenv("NO_COLOR"), *terminal = getenv("TERM");
-    return !option_set(options, "no-color") && (none == NULL || none[0] == '\0') && isatty(fileno(out)) != 0 && terminal != NULL && strcmp(terminal, "dumb") != 0;
+    return !option_set(options, "no-color") && (none == NULL || none[0] == '\0') && isatty(fileno(out)) != 0 &&
+           terminal != NULL && strcmp(terminal, "dumb") != 0;
 }
 
 static struct progress *make_progress(const struct options *options)
@@ -51,7 +52,8 @@ int launch(struct app_options *app_options, const struct options *options)
     if (progress == NULL)
         return 7;
     app_options->observers[app_options->observer_count++] = progress_observer(progress);
-    app_options->observers[app_options->observer_count++] = (struct app_observer){.closed = print_receipt, .context = (void *)(uintptr_t)options};
+    app_options->observers[app_options->observer_count++] =
+        (struct app_observer){.closed = print_receipt, .context = (void *)(uintptr_t)options};
     app_options->refresh_ms = isatty(STDERR_FILENO) != 0 && !option_set(options, "json") ? 200 : 0;
     int code = app_create(&app, app_options, &error) == 0 ? app_run(app) : complain(&error);
     if (app == NULL && app_options->mode == APP_TEARDOWN && error.code == MF_PROVIDER)

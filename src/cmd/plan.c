@@ -9,8 +9,8 @@
 #include "cmd/commands.h"
 #include "cmd/graphs.h"
 #include "cmd/plan_private.h"
-#include "json/write.h"
 #include "pow/pow.h"
+#include "json/write.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,7 +41,9 @@ static int64_t worst_ms(const struct graph *graph, uint32_t task)
     const struct graph_task *entry = &graph_tasks(graph)[task];
     const struct graph_profile *profile = &graph_profiles(graph)[entry->profile];
     bool setup = graph_part(graph, task, GRAPH_PART_SETUP) != JSON_NONE;
-    return (profile->timeout_ms + (setup ? profile->setup_timeout_ms : 0) + (entry->verify ? profile->verify_timeout_ms : 0)) * profile->attempts_max;
+    return (profile->timeout_ms + (setup ? profile->setup_timeout_ms : 0) +
+            (entry->verify ? profile->verify_timeout_ms : 0)) *
+           profile->attempts_max;
 }
 
 static int critical_path(const struct graph *graph, struct plan *plan)
@@ -82,7 +84,8 @@ static int open_recipes(const struct graph *graph, const char *base_dir, struct 
     if (plan->recipes == NULL)
         return mf_fail(error, MF_MEMORY, "plan: no memory");
     for (uint32_t i = 0; i < graph_provider_count(graph); i++)
-        if (graph_provider(graph, i)->used && recipes_load(&plan->recipes[i], graph_provider(graph, i)->recipe, base_dir, error) != 0)
+        if (graph_provider(graph, i)->used &&
+            recipes_load(&plan->recipes[i], graph_provider(graph, i)->recipe, base_dir, error) != 0)
             return mf_wrap(error, "provider `%s`", graph_provider(graph, i)->name);
     return 0;
 }
@@ -115,7 +118,8 @@ static void forecast(const struct graph *graph, struct plan *plan)
             plan->proof_ms = plan->proof_ms_each * plan->accounts / (double)(cores > 0 ? cores : 1);
         }
         if (info->requests_per_window > 0)
-            plan->budget_ms = (double)plan->accounts * REQUESTS_PER_ACCOUNT / info->requests_per_window * info->window_ms;
+            plan->budget_ms =
+                (double)plan->accounts * REQUESTS_PER_ACCOUNT / info->requests_per_window * info->window_ms;
         if (info->creates_per_minute > 0 && plan->accounts > 0)
             plan->create_ms = (double)plan->accounts / info->creates_per_minute * 60000.0;
     }
@@ -152,7 +156,10 @@ int cmd_plan(const struct options *options)
     struct mf_error error;
     struct plan plan = {.critical_last = GRAPH_NONE};
     long running = 0;
-    int code = pairs_take(&params, options, "set", true) == 0 && option_number(options, "running", 1, 100000, &running) == 0 ? 0 : 2;
+    int code =
+        pairs_take(&params, options, "set", true) == 0 && option_number(options, "running", 1, 100000, &running) == 0
+            ? 0
+            : 2;
     if (code == 0)
         code = graphs_read(&graph, options->arguments[0], &params, option_value(options, "provider"), NULL);
     if (code == 0) {

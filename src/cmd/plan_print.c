@@ -59,12 +59,14 @@ static void print_permissions(const struct graph *graph, const struct plan *plan
         struct graph_permission permission = graph_permission(graph, slot->permissions, i);
         printf("%s%.*s", i == 0 ? " " : ", ", MF_SPAN_ARGS(permission.name));
         if (permission.only != JSON_NONE)
-            printf(" only %.*s (narrowing not enforced)", MF_SPAN_ARGS(json_raw(graph_document(graph), permission.only)));
+            printf(" only %.*s (narrowing not enforced)",
+                   MF_SPAN_ARGS(json_raw(graph_document(graph), permission.only)));
     }
     printf("; %s\n", enforced ? "enforced by the provider's token" : "not enforced");
 }
 
-static void print_slot(const struct graph *graph, const struct plan *plan, const struct graph_task *task, const struct graph_slot *slot)
+static void print_slot(const struct graph *graph, const struct plan *plan, const struct graph_task *task,
+                       const struct graph_slot *slot)
 {
     printf("  %-24.*s %s", MF_SPAN_ARGS(task->name), graph_provider(graph, slot->provider)->name);
     if (slot->lender != GRAPH_NONE)
@@ -89,14 +91,16 @@ static void print_secrets(const struct graph *graph)
     }
     for (uint32_t i = 0; i < graph_provider_count(graph); i++)
         if (graph_provider(graph, i)->credential != GRAPH_CREDENTIAL_NONE)
-            printf("  %-24s the operator's credential stays in the orchestrator; no agent sees it\n", graph_provider(graph, i)->name);
+            printf("  %-24s the operator's credential stays in the orchestrator; no agent sees it\n",
+                   graph_provider(graph, i)->name);
 }
 
 static void print_terms(const struct graph *graph, const struct plan *plan)
 {
     for (uint32_t i = 0; i < graph_provider_count(graph); i++)
         for (uint32_t t = 0; plan->recipes[i] != NULL && t < recipe_info(plan->recipes[i])->terms_count; t++)
-            printf("terms     %s: %s %s\n", graph_provider(graph, i)->name, recipe_info(plan->recipes[i])->terms[t].title, recipe_info(plan->recipes[i])->terms[t].url);
+            printf("terms     %s: %s %s\n", graph_provider(graph, i)->name,
+                   recipe_info(plan->recipes[i])->terms[t].title, recipe_info(plan->recipes[i])->terms[t].url);
 }
 
 static void print_forecast(const struct plan *plan)
@@ -107,26 +111,31 @@ static void print_forecast(const struct plan *plan)
         printf(", %s for all on this machine\n", mf_format_duration((int64_t)plan->proof_ms, text));
     }
     if (plan->create_ms > 0)
-        printf("forecast  creations: at least %s by the provider's rate\n", mf_format_duration((int64_t)plan->create_ms, text));
+        printf("forecast  creations: at least %s by the provider's rate\n",
+               mf_format_duration((int64_t)plan->create_ms, text));
     if (plan->budget_ms >= 1000)
-        printf("forecast  requests: at least %s by the provider's budget\n", mf_format_duration((int64_t)plan->budget_ms, text));
+        printf("forecast  requests: at least %s by the provider's budget\n",
+               mf_format_duration((int64_t)plan->budget_ms, text));
 }
 
 void plan_print(const struct graph *graph, const struct plan *plan)
 {
     char text[24];
     bool accounts = false;
-    printf("%.*s  %u tasks, %u%s agents, %u at a time\n", MF_SPAN_ARGS(graph_name(graph)), graph_task_count(graph), plan->agents, plan->agents_open_ended ? "+" : "", plan->running);
+    printf("%.*s  %u tasks, %u%s agents, %u at a time\n", MF_SPAN_ARGS(graph_name(graph)), graph_task_count(graph),
+           plan->agents, plan->agents_open_ended ? "+" : "", plan->running);
     print_waves(graph);
     if (plan->critical_last != GRAPH_NONE) {
         printf("longest   ");
         print_path(graph, plan, plan->critical_last);
         printf(": at most %s by its timeouts and attempts\n", mf_format_duration(plan->critical_ms, text));
     }
-    printf("accounts  %u%s\n", plan->accounts, plan->accounts_open_ended ? " and one for each item of lists that are not known yet" : "");
+    printf("accounts  %u%s\n", plan->accounts,
+           plan->accounts_open_ended ? " and one for each item of lists that are not known yet" : "");
     for (uint32_t task = 0; task < graph_task_count(graph) && task < TASKS_SHOWN_MAX; task++)
         for (uint32_t s = 0; s < graph_tasks(graph)[task].slot_count; s++) {
-            print_slot(graph, plan, &graph_tasks(graph)[task], &graph_slots(graph)[graph_tasks(graph)[task].slot_first + s]);
+            print_slot(graph, plan, &graph_tasks(graph)[task],
+                       &graph_slots(graph)[graph_tasks(graph)[task].slot_first + s]);
             accounts = true;
         }
     if (accounts)
@@ -138,7 +147,8 @@ void plan_print(const struct graph *graph, const struct plan *plan)
 
 /* --- JSON --- */
 
-static void json_slots(struct json_writer *writer, const struct graph *graph, const struct plan *plan, const struct graph_task *task)
+static void json_slots(struct json_writer *writer, const struct graph *graph, const struct plan *plan,
+                       const struct graph_task *task)
 {
     json_key(writer, "accounts");
     json_open_array(writer);

@@ -17,11 +17,13 @@ static int check_name(const char *name)
     return -1;
 }
 
-static int take_options(const struct options *options, struct app_options *out, struct pairs *params, struct pairs *credentials)
+static int take_options(const struct options *options, struct app_options *out, struct pairs *params,
+                        struct pairs *credentials)
 {
     long running = 0;
     long long timeout_ms = 0;
-    if (pairs_take(params, options, "set", true) != 0 || pairs_take(credentials, options, "credential", false) != 0 || option_number(options, "running", 1, 100000, &running) != 0 ||
+    if (pairs_take(params, options, "set", true) != 0 || pairs_take(credentials, options, "credential", false) != 0 ||
+        option_number(options, "running", 1, 100000, &running) != 0 ||
         option_duration(options, "run-timeout", &timeout_ms) != 0 || check_name(option_value(options, "name")) != 0)
         return -1;
     out->mode = APP_RUN;
@@ -50,7 +52,8 @@ static int run(const struct options *options, struct app_options *app_options, c
     app_options->graph = graph;
     if (option_value(options, "junit") != NULL && (junit = report_junit_create(option_value(options, "junit"))) != NULL)
         app_options->observers[app_options->observer_count++] = report_observer(junit);
-    if (getenv("GITHUB_ACTIONS") != NULL && (github = report_github_create(option_set(options, "json") ? stderr : stdout)) != NULL)
+    if (getenv("GITHUB_ACTIONS") != NULL &&
+        (github = report_github_create(option_set(options, "json") ? stderr : stdout)) != NULL)
         app_options->observers[app_options->observer_count++] = report_observer(github);
     code = launch(app_options, options);
     report_destroy(junit);
@@ -63,7 +66,8 @@ int cmd_run(const struct options *options)
 {
     struct app_options app_options = {0};
     struct pairs params = {0}, credentials = {0};
-    int code = take_options(options, &app_options, &params, &credentials) == 0 ? run(options, &app_options, &params) : 2;
+    int code =
+        take_options(options, &app_options, &params, &credentials) == 0 ? run(options, &app_options, &params) : 2;
     pairs_free(&params);
     pairs_free(&credentials);
     return code;

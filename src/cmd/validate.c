@@ -22,9 +22,11 @@ static int check_recipes(const struct graph *graph, const char *base_dir)
         }
         for (uint32_t s = 0; code == 0 && s < graph_slot_count(graph); s++) {
             const struct graph_slot *slot = &graph_slots(graph)[s];
-            for (uint32_t p = 0; slot->provider == i && code == 0 && p < graph_permission_count(graph, slot->permissions); p++) {
+            for (uint32_t p = 0;
+                 slot->provider == i && code == 0 && p < graph_permission_count(graph, slot->permissions); p++) {
                 struct mf_span name = graph_permission(graph, slot->permissions, p).name;
-                if (!recipe_has_permission(recipe, name) && recipes_unknown_permission(recipe, slot->name, name, graph_provider(graph, i)->name, &error) != 0)
+                if (!recipe_has_permission(recipe, name) &&
+                    recipes_unknown_permission(recipe, slot->name, name, graph_provider(graph, i)->name, &error) != 0)
                     code = complain(&error);
             }
         }
@@ -46,7 +48,8 @@ static char *directory_of(const char *path, char *out, size_t out_bytes)
     return out;
 }
 
-static int validate(const struct options *options, const char *path, const struct pairs *params, struct mf_buf *problems)
+static int validate(const struct options *options, const char *path, const struct pairs *params,
+                    struct mf_buf *problems)
 {
     struct graph *graph = NULL;
     char directory[4096];
@@ -54,7 +57,8 @@ static int validate(const struct options *options, const char *path, const struc
     if (code == 0)
         code = check_recipes(graph, directory_of(path, directory, sizeof directory));
     if (code == 0 && problems == NULL)
-        printf("%s: fine: %u tasks in %u waves%s\n", path, graph_task_count(graph), graph_level_count(graph), graph_task_count(graph) == 0 ? " (nothing to do)" : "");
+        printf("%s: fine: %u tasks in %u waves%s\n", path, graph_task_count(graph), graph_level_count(graph),
+               graph_task_count(graph) == 0 ? " (nothing to do)" : "");
     graph_destroy(graph);
     return code;
 }

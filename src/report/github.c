@@ -91,8 +91,11 @@ static void summarise(struct report *report, struct app *app, const struct app_r
     FILE *file = path != NULL ? fopen(path, "ae") : NULL;
     if (file == NULL)
         return;
-    fprintf(file, "### mayfly run %s\n\n%u accounts created = %u gone + %u expired + %u expiring + %u claimable + %u leaked\n\n| task | outcome |\n|---|---|\n", app_run_id(app), receipt->created, receipt->gone,
-            receipt->expired, receipt->expiring, receipt->claimable, receipt->leaked);
+    fprintf(file,
+            "### mayfly run %s\n\n%u accounts created = %u gone + %u expired + %u expiring + %u claimable + %u "
+            "leaked\n\n| task | outcome |\n|---|---|\n",
+            app_run_id(app), receipt->created, receipt->gone, receipt->expired, receipt->expiring, receipt->claimable,
+            receipt->leaked);
     write_rows(report, app, file);
     fclose(file);
 }
@@ -101,7 +104,8 @@ static void write_report(struct report *report, struct app *app, const struct ap
 {
     annotate(report, app);
     if (receipt->leaked > 0)
-        fprintf(report->out, "::error title=mayfly::%u accounts may still exist; run mayfly teardown %s\n", receipt->leaked, app_run_id(app));
+        fprintf(report->out, "::error title=mayfly::%u accounts may still exist; run mayfly teardown %s\n",
+                receipt->leaked, app_run_id(app));
     summarise(report, app, receipt);
 }
 

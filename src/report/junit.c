@@ -77,8 +77,8 @@ static void write_case(struct report *report, struct app *app, FILE *file, uint3
     fprintf(file, "\" time=\"%.3f\"", times->first_ms > 0 ? (double)(times->last_ms - times->first_ms) / 1000.0 : 0.0);
     const char *element = view.state == CORE_TASK_STATE_SUCCEEDED                                            ? NULL
                           : view.state == CORE_TASK_STATE_SKIPPED || view.state == CORE_TASK_STATE_CANCELLED ? "skipped"
-                          : report_is_error(&view)                                               ? "error"
-                                                                                                 : "failure";
+                          : report_is_error(&view)                                                           ? "error"
+                                                   : "failure";
     if (element == NULL) {
         fputs("/>\n", file);
     } else {
@@ -99,8 +99,8 @@ static void write_file(struct report *report, struct app *app, FILE *file)
     for (int level = 0; level < 2; level++) {
         fprintf(file, "%s<%s name=\"", level == 0 ? "" : "  ", level == 0 ? "testsuites" : "testsuite");
         write_escaped(file, app_run_name(app)[0] != '\0' ? app_run_name(app) : app_run_id(app));
-        fprintf(file, "\" tests=\"%u\" failures=\"%u\" errors=\"%u\" skipped=\"%u\" time=\"%.3f\" timestamp=\"%s\">\n", counts.tests, counts.failures, counts.errors, counts.skipped,
-                (double)counts.total_ms / 1000.0, stamp);
+        fprintf(file, "\" tests=\"%u\" failures=\"%u\" errors=\"%u\" skipped=\"%u\" time=\"%.3f\" timestamp=\"%s\">\n",
+                counts.tests, counts.failures, counts.errors, counts.skipped, (double)counts.total_ms / 1000.0, stamp);
     }
     for (uint32_t node = 0; node < core_node_count(app_core(app)); node++)
         write_case(report, app, file, node);

@@ -43,7 +43,8 @@ static void on_record(void *context, struct app *app, const struct core_record *
     struct report_node *node = node_at(report, record->node);
     if (node == NULL)
         return;
-    if (node->first_ms == 0 && (record->kind == CORE_TASK_PREPARE || record->kind == CORE_TASK_PROVISION || record->kind == CORE_TASK_SPAWN))
+    if (node->first_ms == 0 &&
+        (record->kind == CORE_TASK_PREPARE || record->kind == CORE_TASK_PROVISION || record->kind == CORE_TASK_SPAWN))
         node->first_ms = record->at_ms;
     node->last_ms = record->at_ms;
     if (record->kind == CORE_TASK_EXITED && (record->facts[1] != 0 || record->facts[2] != 0)) {
@@ -64,7 +65,8 @@ static void on_closed(void *context, struct app *app, const struct app_receipt *
 
 bool report_is_error(const struct core_node_view *view)
 {
-    return view->class == CORE_CLASS_INFRASTRUCTURE || view->class == CORE_CLASS_REFUSED || view->class == CORE_CLASS_SETUP;
+    return view->class == CORE_CLASS_INFRASTRUCTURE || view->class == CORE_CLASS_REFUSED ||
+           view->class == CORE_CLASS_SETUP;
 }
 
 void report_outcome(struct report *report, struct app *app, uint32_t node, struct mf_buf *out)
