@@ -56,7 +56,7 @@ wait "$watcher"
 
 # O3
 run=aaaaaaaaaaaa
-mkdir -p "$MAYFLY_STATE/runs/$run/work"
+mkdir -p "$MAYFLY_STATE/runs/$run/.work"
 silent "a run with nothing left" oracle_residue "$MAYFLY_STATE"
 MAYFLY_RUN=$run sleep 30 &
 left=$!
