@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,7 +65,7 @@ static int from_descriptor(int fd, int64_t until_ms, struct mf_buf *out, struct 
     }
 }
 
-static int from_file(const char *path, struct mf_buf *out, struct mf_error *error)
+static int from_file(const char *path, int64_t until_ms, struct mf_buf *out, struct mf_error *error)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -76,7 +77,7 @@ static int from_file(const char *path, struct mf_buf *out, struct mf_error *erro
     else if ((status.st_mode & 077) != 0 || (status.st_uid != getuid() && status.st_uid != 0))
         result = mf_fail(error, MF_USAGE, "credential: `%s` can be read by others; run `chmod 600 %s`", path, path);
     if (result == 0)
-        result = from_descriptor(fd, net_now_ms() + COMMAND_WAIT_MS, out, error);
+        result = from_descriptor(fd, until_ms, out, error);
     close(fd);
     return result;
 }
@@ -104,7 +105,27 @@ static int start(const struct json_document *document, int out_fd, pid_t *pid, s
     return result;
 }
 
-static int from_command(const char *words, struct mf_buf *out, struct mf_error *error)
+/* A program may close its output and stay: it has no more time than one that says nothing. */
+static int wait_exit(pid_t pid, int64_t until_ms, struct mf_error *error)
+{
+    int status = 0;
+    struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+    int64_t left = until_ms - net_now_ms();
+    bool late = ended.fd < 0 || poll(&ended, 1, left > 0 ? (int)left : 0) <= 0;
+    if (late)
+        kill(pid, SIGKILL);
+    if (ended.fd >= 0)
+        close(ended.fd);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (late)
+        return mf_fail(error, MF_PROVIDER, "credential: the command did not end in time");
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    return mf_fail(error, MF_PROVIDER, "credential: the command ended with status %d", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+static int from_command(const char *words, int64_t until_ms, struct mf_buf *out, struct mf_error *error)
 {
     struct json_document document;
     int ends[2];
@@ -116,30 +137,47 @@ static int from_command(const char *words, struct mf_buf *out, struct mf_error *
         result = start(&document, ends[1], &pid, error);
         close(ends[1]);
         if (result == 0)
-            result = from_descriptor(ends[0], net_now_ms() + COMMAND_WAIT_MS, out, error);
+            result = from_descriptor(ends[0], until_ms, out, error);
         close(ends[0]);
     }
     json_document_free(&document);
     if (pid <= 0)
         return result;
+<<<<<<< Updated upstream
     int status;
     if (result != 0)
         kill(pid, SIGKILL);
     if (waitpid(pid, &status, 0) == pid && result == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
         return mf_fail(error, MF_PROVIDER, "credential: the command ended with status %d",
                        WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+=======
+    if (result == 0)
+        return wait_exit(pid, until_ms, error);
+    kill(pid, SIGKILL);
+    wait_exit(pid, until_ms, NULL);
+>>>>>>> Stashed changes
     return result;
 }
 
 int credential_read(const char *source, struct mf_buf *out, struct mf_error *error)
 {
+    return credential_read_within(source, COMMAND_WAIT_MS, out, error);
+}
+
+int credential_read_within(const char *source, int64_t wait_ms, struct mf_buf *out, struct mf_error *error)
+{
+    int64_t until_ms = net_now_ms() + wait_ms;
     mf_buf_clear(out);
     const char *fault = credential_fault(source);
     if (fault != NULL)
         return mf_fail(error, MF_USAGE, "credential: %s", fault);
+<<<<<<< Updated upstream
     int result = source[0] == 'e'   ? from_environment(source + 4, out, error)
                  : source[0] == 'f' ? from_file(source + 5, out, error)
                                     : from_command(source + 8, out, error);
+=======
+    int result = source[0] == 'e' ? from_environment(source + 4, out, error) : source[0] == 'f' ? from_file(source + 5, until_ms, out, error) : from_command(source + 8, until_ms, out, error);
+>>>>>>> Stashed changes
     while (result == 0 && out->length > 0 && (out->data[out->length - 1] == '\n' || out->data[out->length - 1] == '\r'))
         out->data[--out->length] = '\0';
     if (result == 0 && out->length == 0)

@@ -9,6 +9,8 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+#include <stdint.h>
+
 /* NULL when the source is well formed, else what is wrong with it. */
 const char *credential_fault(const char *source);
 /*
@@ -16,5 +18,7 @@ const char *credential_fault(const char *source);
  * readable by others. A variable is taken out of the environment. A command runs without shell, at most 30 s, stdout is the value.
  */
 int credential_read(const char *source, struct mf_buf *out, struct mf_error *error);
+/* As above with a time limit of the caller's for file and command. */
+int credential_read_within(const char *source, int64_t wait_ms, struct mf_buf *out, struct mf_error *error);
 
 #endif
