@@ -122,7 +122,8 @@ static int wait_exit(pid_t pid, int64_t until_ms, struct mf_error *error)
         return mf_fail(error, MF_PROVIDER, "credential: the command did not end in time");
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    return mf_fail(error, MF_PROVIDER, "credential: the command ended with status %d", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    return mf_fail(error, MF_PROVIDER, "credential: the command ended with status %d",
+                   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
 static int from_command(const char *words, int64_t until_ms, struct mf_buf *out, struct mf_error *error)
@@ -143,19 +144,10 @@ static int from_command(const char *words, int64_t until_ms, struct mf_buf *out,
     json_document_free(&document);
     if (pid <= 0)
         return result;
-<<<<<<< Updated upstream
-    int status;
-    if (result != 0)
-        kill(pid, SIGKILL);
-    if (waitpid(pid, &status, 0) == pid && result == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
-        return mf_fail(error, MF_PROVIDER, "credential: the command ended with status %d",
-                       WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
-=======
     if (result == 0)
         return wait_exit(pid, until_ms, error);
     kill(pid, SIGKILL);
     wait_exit(pid, until_ms, NULL);
->>>>>>> Stashed changes
     return result;
 }
 
@@ -171,13 +163,9 @@ int credential_read_within(const char *source, int64_t wait_ms, struct mf_buf *o
     const char *fault = credential_fault(source);
     if (fault != NULL)
         return mf_fail(error, MF_USAGE, "credential: %s", fault);
-<<<<<<< Updated upstream
     int result = source[0] == 'e'   ? from_environment(source + 4, out, error)
-                 : source[0] == 'f' ? from_file(source + 5, out, error)
-                                    : from_command(source + 8, out, error);
-=======
-    int result = source[0] == 'e' ? from_environment(source + 4, out, error) : source[0] == 'f' ? from_file(source + 5, until_ms, out, error) : from_command(source + 8, until_ms, out, error);
->>>>>>> Stashed changes
+                 : source[0] == 'f' ? from_file(source + 5, until_ms, out, error)
+                                    : from_command(source + 8, until_ms, out, error);
     while (result == 0 && out->length > 0 && (out->data[out->length - 1] == '\n' || out->data[out->length - 1] == '\r'))
         out->data[--out->length] = '\0';
     if (result == 0 && out->length == 0)
