@@ -18,9 +18,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DATABASE_NAME "run.db"
+/* There until the first commit: an unfinished database beside it never held anything; one without it was damaged. */
+#define UNBORN_NAME ".unborn"
 #define NAME_NAME ".name"
 #define PATH_BYTES_MAX 4096
 #define NAMED_GRAPH_BYTES_MAX (4u << 20)
@@ -158,6 +161,21 @@ static int fill(struct journal *journal, const struct journal_run *run, struct m
     return database_run(journal->database, STATEMENT_COMMIT, error);
 }
 
+static int mark_unborn(int dir_fd, const char *path, struct mf_error *error)
+{
+    int fd = openat(dir_fd, UNBORN_NAME, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return mf_fail(error, MF_STATE, "%s: cannot make: %s", path, strerror(errno));
+    close(fd);
+    return 0; /* make_file syncs the directory */
+}
+
+static bool is_unborn(int dir_fd)
+{
+    struct stat status;
+    return fstatat(dir_fd, UNBORN_NAME, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* The file exists, empty and 0600, before SQLite opens it: the log and its index take over the mode. */
 static int make_file(int dir_fd, const char *path, struct mf_error *error)
 {
@@ -172,7 +190,8 @@ static int create(struct journal *journal, int dir_fd, const char *path, const s
 {
     if (mf_span_copy(run->id, journal->id, sizeof journal->id) != 0)
         return mf_fail(error, MF_INTERNAL, "run id: too long");
-    if (seal_key_open(&journal->key, journal->key_path, true, error) != 0 || make_file(dir_fd, path, error) != 0)
+    if (seal_key_open(&journal->key, journal->key_path, true, error) != 0 || mark_unborn(dir_fd, path, error) != 0 ||
+        make_file(dir_fd, path, error) != 0)
         return -1;
     if (run->name.length > 0 && files_publish(dir_fd, NAME_NAME, run->name, error) != 0)
         return -1;
@@ -180,7 +199,10 @@ static int create(struct journal *journal, int dir_fd, const char *path, const s
         return -1;
     journal->writer = true;
     journal->epoch = 1;
-    return fill(journal, run, error);
+    if (fill(journal, run, error) != 0)
+        return -1;
+    unlinkat(dir_fd, UNBORN_NAME, 0);
+    return 0;
 }
 
 int journal_create(struct journal **out, const char *run_dir, const char *key_path, const struct journal_run *run, struct mf_error *error)
@@ -257,6 +279,8 @@ int journal_open(struct journal **out, const char *run_dir, const char *key_path
     struct journal *journal = status == 0 ? allocate(key_path, error) : NULL;
     if (journal != NULL)
         status = open_existing(journal, path, writer, error);
+    if (journal != NULL && status != 0 && is_unborn(dir_fd))
+        mf_fail(error, MF_NOT_FOUND, "%s: nothing was written to it: the run did not begin", path);
     if (dir_fd >= 0)
         close(dir_fd);
     if (journal == NULL || status != 0) {
