@@ -405,6 +405,24 @@ static int push_reruns(struct app *app)
     return 0;
 }
 
+static void push_resume(struct app *app, uint32_t node)
+{
+    app_push(app, &(struct core_input){.kind = CORE_INPUT_RESUME, .node = node}, NULL);
+}
+
+/* In topological order: what a task needs is looked at before the task. */
+static void push_resumes(struct app *app)
+{
+    const uint32_t *order = graph_order(app->graph);
+    for (uint32_t i = 0; i < app->core_graph.task_count; i++) {
+        uint32_t first, count;
+        if (core_instances(app->core, order[i], &first, &count))
+            for (uint32_t k = 0; k < count; k++)
+                push_resume(app, first + k);
+        push_resume(app, order[i]);
+    }
+}
+
 static int push_first(struct app *app)
 {
     switch (app->options.mode) {
@@ -414,6 +432,10 @@ static int push_first(struct app *app)
     case APP_RERUN:
         app_push(app, &(struct core_input){.kind = CORE_INPUT_RESTARTED}, NULL);
         return push_reruns(app);
+    case APP_RESUME:
+        app_push(app, &(struct core_input){.kind = CORE_INPUT_RESTARTED}, NULL);
+        push_resumes(app);
+        return 0;
     case APP_TEARDOWN:
         app_push(app, &(struct core_input){.kind = CORE_INPUT_RESTARTED, .flag = true}, NULL);
         app_push(app, &(struct core_input){.kind = CORE_INPUT_TEARDOWN, .flag = app->options.include_kept}, NULL);

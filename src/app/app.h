@@ -20,6 +20,7 @@ struct app;
 enum app_mode {
     APP_RUN,      /* a new run of `graph` */
     APP_RERUN,    /* tasks of a finished run again */
+    APP_RESUME,   /* what did not succeed again, and what depends on it */
     APP_TEARDOWN, /* cancel what is not final, delete what is left */
 };
 
@@ -65,7 +66,7 @@ struct app_options {
     int64_t run_timeout_ms;          /* 0: the graph's */
     uint32_t running;                /* 0: the graph's, else by cores */
     bool strict_teardown;
-    /* APP_RERUN, APP_TEARDOWN: `run` is an id; graph and params were loaded from its database */
+    /* APP_RERUN, APP_RESUME, APP_TEARDOWN: `run` is an id; graph and params were loaded from its database */
     const char *run;
     const char *const *tasks;
     uint32_t task_count;

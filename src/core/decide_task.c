@@ -352,6 +352,28 @@ static void input_rerun(struct core *core, const struct core_input *input)
     core_emit(core, CORE_TASK_RERUN, input->node, !input->flag, 0, 0);
 }
 
+/*
+ * What did not succeed goes back behind its edges, because what it needs may run again too. A template whose list stands is left
+ * to its instances.
+ */
+static void input_resume(struct core *core, const struct core_input *input)
+{
+    mf_assert(input->node < core->node_count);
+    const struct node *node = &core->nodes[input->node];
+    bool stale = (node->flags & NODE_STALE) != 0;
+    bool superseded = (node->flags & NODE_SUPERSEDED) != 0;
+    if (core->drain != CORE_DRAIN_NONE || superseded || !core_is_final(core, input->node) ||
+        (node->state == CORE_TASK_STATE_SUCCEEDED && !stale))
+        return;
+    bool instance = input->node >= core->graph->task_count;
+    if (!instance && core_is_template(core, input->node) && node->detail != CORE_NONE && !stale)
+        return;
+    if (instance && !open_template(core, core_task_index(core, input->node)))
+        return;
+    want_lenders(core, input->node);
+    core_emit(core, instance ? CORE_TASK_RERUN : CORE_TASK_REOPENED, input->node, 0, 0, 0);
+}
+
 static void input_expanded(struct core *core, const struct core_input *input)
 {
     mf_assert(input->node < core->node_count && core_is_template(core, input->node));
@@ -406,6 +428,9 @@ void core_input_task(struct core *core, const struct core_input *input)
         break;
     case CORE_INPUT_RERUN:
         input_rerun(core, input);
+        break;
+    case CORE_INPUT_RESUME:
+        input_resume(core, input);
         break;
     case CORE_INPUT_EXPANDED:
     case CORE_INPUT_EXPAND_FAILED:
