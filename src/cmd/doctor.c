@@ -6,6 +6,7 @@
 #include "cmd/commands.h"
 #include "cmd/machine.h"
 #include "cmd/read.h"
+#include "cmd/strays.h"
 #include "cmd/table.h"
 #include "json/write.h"
 
@@ -172,7 +173,8 @@ static void check_reader(struct doctor *doctor, const struct reader *reader)
     if (reader->locked)
         find(doctor, "ok", reader->id, "is going on");
     else if (!view_run(reader->view)->settled) {
-        find(doctor, "problem", reader->id, "did not finish: run mayfly teardown %s", reader->id);
+        find(doctor, "problem", reader->id, "did not finish: run mayfly resume %s to go on, or mayfly teardown %s to clean", reader->id,
+             reader->id);
         problem(doctor, EXIT_STATE);
     }
     check_accounts(doctor, reader);
@@ -205,6 +207,36 @@ static void check_runs(struct doctor *doctor)
     } else {
         find(doctor, "ok", "runs", "%u looked at", doctor->runs);
     }
+}
+
+/* Agents die with their orchestrator; what is left in spite of that is found by its marks. Without the run's directory nobody can
+ * clean it by its name. */
+static void check_strays(struct doctor *doctor)
+{
+    struct strays strays;
+    uint32_t found = 0;
+    strays_look(&strays);
+    for (size_t i = 0; i < strays.count; i++) {
+        const struct stray *stray = &strays.items[i];
+        char id[STATE_RUN_ID_BYTES];
+        bool known = doctor->state != NULL && state_run_find(doctor->state, stray->run, id, NULL) == 0;
+        if (known && state_run_locked(doctor->state, stray->run))
+            continue;
+        found++;
+        if (known) {
+            find(doctor, "problem", stray->run, "%u processes and %u cgroups are left: run mayfly teardown %s", stray->processes,
+                 stray->cgroups, stray->run);
+            problem(doctor, EXIT_MAY_EXIST);
+        } else if (stray->processes > 0) {
+            find(doctor, "note", stray->run, "%u processes of a run that this state directory does not know (one is %d)",
+                 stray->processes, (int)stray->pid);
+        } else {
+            find(doctor, "note", stray->run, "%u cgroups of a run that this state directory does not know", stray->cgroups);
+        }
+    }
+    if (found == 0)
+        find(doctor, "ok", "processes", "none that a run has left");
+    strays_free(&strays);
 }
 
 static int print(struct doctor *doctor, bool json, struct mf_error *error)
@@ -246,6 +278,7 @@ int cmd_doctor(const struct options *options)
         check_capacity(&doctor, &machine);
         if (check_state(&doctor, options) == 0)
             check_runs(&doctor);
+        check_strays(&doctor);
         status = print(&doctor, option_set(options, "json"), &error);
     }
     table_destroy(doctor.table);

@@ -57,9 +57,12 @@ static void list_json(struct json_writer *writer, const struct reader *reader)
 
 static void list_damaged(struct listing *listing, const char *id, const struct mf_error *error)
 {
-    listing->code = 5;
+    bool unborn = error->code == MF_NOT_FOUND; /* killed before it had a database: nothing was started */
+    const char *state = unborn ? "empty" : "damaged";
+    if (!unborn)
+        listing->code = 5;
     if (!listing->json_wanted) {
-        static const char *const cells[] = {"", "damaged", "-", "-", "-", "-"};
+        const char *const cells[] = {"", state, "-", "-", "-", "-"};
         table_cell(listing->table, "%s", id);
         for (size_t i = 0; i < sizeof cells / sizeof cells[0]; i++)
             table_state(listing->table, cells[i]);
@@ -67,7 +70,7 @@ static void list_damaged(struct listing *listing, const char *id, const struct m
     }
     json_open_object(&listing->writer);
     json_member_string(&listing->writer, "run", id);
-    json_member_string(&listing->writer, "state", "damaged");
+    json_member_string(&listing->writer, "state", state);
     json_member_string(&listing->writer, "reason", error->text);
     json_close_object(&listing->writer);
 }

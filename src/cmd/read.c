@@ -78,7 +78,8 @@ const char *reader_state(const struct reader *reader)
 void reader_notice(const struct reader *reader)
 {
     if (!reader->locked && !view_run(reader->view)->settled)
-        fprintf(stderr, "mayfly: run %s did not finish: run mayfly teardown %s\n", reader->id, reader->id);
+        fprintf(stderr, "mayfly: run %s did not finish: run mayfly resume %s to go on, or mayfly teardown %s to clean\n",
+                reader->id, reader->id, reader->id);
 }
 
 bool reader_over(struct reader *reader)

@@ -206,7 +206,8 @@ static void test_unfinished_runs_are_told(void **state)
     close_writer();
     assert_int_equal(mayfly("show", NULL), 0);
     char line[128];
-    snprintf(line, sizeof line, "mayfly: run %s did not finish: run mayfly teardown %s\n", run.id, run.id);
+    snprintf(line, sizeof line, "mayfly: run %s did not finish: run mayfly resume %s to go on, or mayfly teardown %s to clean\n", run.id,
+             run.id, run.id);
     assert_string_equal(err, line);
 }
 
@@ -414,7 +415,7 @@ static void test_doctor(void **state)
     help_turn(run.journal, &leaked, 1, "");
     close_writer();
     assert_int_equal(mayfly("doctor", NULL), 4);
-    expect(out, "did not finish: run mayfly teardown");
+    expect(out, "did not finish: run mayfly resume");
     expect(out, "1 accounts may still exist: run mayfly teardown");
     expect(out, "agents at the same time");
     assert_int_equal(mayfly("doctor", "--json", NULL), 4);
