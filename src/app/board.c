@@ -133,9 +133,8 @@ static void board_record(void *context, struct app *app, const struct core_recor
 static void board_note(void *context, struct app *app, const char *text)
 {
     struct progress *progress = context;
-    (void)app;
     erase(progress);
-    fprintf(progress->out, "%s\n", text);
+    progress_note_line(progress, app, text);
 }
 
 static void board_turn(void *context, struct app *app)

@@ -187,17 +187,22 @@ static void plain_record(void *context, struct app *app, const struct core_recor
     fflush(progress->out);
 }
 
-static void plain_note(void *context, struct app *app, const char *text)
+void progress_note_line(struct progress *progress, struct app *app, const char *text)
 {
-    struct progress *progress = context;
     struct mf_buf shown;
     mf_buf_init(&shown, 4096);
     json_escape_shown(&shown, mf_span(text), 600);
     if (progress->opened_ms != 0)
         stamp(progress, app);
     fprintf(progress->out, "%s\n", mf_buf_cstr(&shown));
-    fflush(progress->out);
     mf_buf_free(&shown);
+}
+
+static void plain_note(void *context, struct app *app, const char *text)
+{
+    struct progress *progress = context;
+    progress_note_line(progress, app, text);
+    fflush(progress->out);
 }
 
 /* --- JSON --- */

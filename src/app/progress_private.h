@@ -24,6 +24,8 @@ struct progress_exit *progress_exit_of(struct progress *progress, uint32_t node)
 bool progress_describe(struct progress *progress, struct app *app, const struct core_record *record, struct mf_buf *out);
 /* The plain line of a record, without flushing. */
 void progress_line(struct progress *progress, struct app *app, const struct core_record *record, struct mf_span extra);
+/* A note as a line, escaped, without flushing. */
+void progress_note_line(struct progress *progress, struct app *app, const char *text);
 struct app_observer board_observer(struct progress *progress);
 
 #endif
