@@ -108,6 +108,7 @@ start_emulator() { # option...
     LEDGER=$HELD/ledger.jsonl
     ADMIN_SOCKET=$HELD/admin.sock
     operator=${CANARY}operator$$x$RANDOM$RANDOM$RANDOM$RANDOM
+    rm -f "$HELD/emulator.out" # what an earlier one said must not be taken for the new one's
     MAYFLY_EMULATOR_TOKEN=$operator "$MAYFLY_BIN" emulate --listen 127.0.0.1:0 --ledger "$LEDGER" --admin-socket "$ADMIN_SOCKET" \
         --token-mark "$CANARY" "$@" >"$HELD/emulator.out" 2>"$SAID/emulator.err" </dev/null &
     EMULATOR_PID=$!
