@@ -34,19 +34,22 @@ static void write_url(struct emu_call *call, const char *key, const struct emu_o
     char url[512], signature[64];
     int64_t end = (call->now_ms + URL_MS) / 1000;
     sign(call, database->id, mf_span(file), end, signature);
-    snprintf(url, sizeof(url), "%s" FILES_PATH "%s/%s?end=%lld&signature=%s", call->emulator->origin, database->id, file, (long long)end, signature);
+    snprintf(url, sizeof(url), "%s" FILES_PATH "%s/%s?end=%lld&signature=%s", call->emulator->origin, database->id,
+             file, (long long)end, signature);
     json_member_string(&call->writer, key, url);
     json_member_string(&call->writer, "filename", file);
 }
 
-static struct emu_object *store(struct emu_call *call, struct emu_object *database, struct mf_span name, struct mf_span data)
+static struct emu_object *store(struct emu_call *call, struct emu_object *database, struct mf_span name,
+                                struct mf_span data)
 {
     struct mf_error error;
     struct emu_object *file = emu_object_of_name(database->account, database, EMU_D1_FILE, name);
     const struct emu_collection *files = emu_collection(database->account, database, EMU_D1_FILE);
     if (file == NULL && files != NULL && files->count >= FILES_MAX) /* a new one pushes an old one out */
         emu_object_delete(call->state, files->objects[0]);
-    if (file == NULL && emu_object_create(call->state, database->account, database, EMU_D1_FILE, name, MF_SPAN("{}"), &file, &error) < 0)
+    if (file == NULL && emu_object_create(call->state, database->account, database, EMU_D1_FILE, name, MF_SPAN("{}"),
+                                          &file, &error) < 0)
         return NULL;
     if (emu_object_set_data(call->state, file, data) < 0)
         return NULL;
@@ -61,14 +64,18 @@ static struct emu_object *check_url(struct emu_call *call, struct mf_span *file)
     struct mf_span given, rest = call->request->path;
     uint64_t end = emu_query_u64(call, "end", 0);
     rest = (struct mf_span){rest.data + strlen(FILES_PATH), rest.length - strlen(FILES_PATH)};
-    if (rest.length < EMU_UUID_BYTES || rest.length > EMU_UUID_BYTES + FILE_NAME_BYTES || rest.data[EMU_UUID_BYTES - 1] != '/')
+    if (rest.length < EMU_UUID_BYTES || rest.length > EMU_UUID_BYTES + FILE_NAME_BYTES ||
+        rest.data[EMU_UUID_BYTES - 1] != '/')
         return NULL;
     *file = (struct mf_span){rest.data + EMU_UUID_BYTES, rest.length - EMU_UUID_BYTES};
-    struct emu_object *database = emu_table_get(&call->state->object_by_id, (struct mf_span){rest.data, EMU_UUID_BYTES - 1});
-    if (database == NULL || database->kind != EMU_D1 || !emu_query(call, "signature", &given) || end <= (uint64_t)call->now_ms / 1000)
+    struct emu_object *database =
+        emu_table_get(&call->state->object_by_id, (struct mf_span){rest.data, EMU_UUID_BYTES - 1});
+    if (database == NULL || database->kind != EMU_D1 || !emu_query(call, "signature", &given) ||
+        end <= (uint64_t)call->now_ms / 1000)
         return NULL;
     sign(call, database->id, *file, (int64_t)end, signature);
-    return given.length == strlen(signature) && CRYPTO_memcmp(given.data, signature, given.length) == 0 ? database : NULL;
+    return given.length == strlen(signature) && CRYPTO_memcmp(given.data, signature, given.length) == 0 ? database
+                                                                                                        : NULL;
 }
 
 static void md5_hex(struct mf_span data, char out[2 * MD5_BYTES + 1])
@@ -97,7 +104,8 @@ bool emu_d1_file(struct emu_call *call)
     if (!mf_span_starts(call->request->path, FILES_PATH))
         return false;
     struct emu_object *database = check_url(call, &name);
-    const struct emu_object *file = database == NULL ? NULL : emu_object_of_name(database->account, database, EMU_D1_FILE, name);
+    const struct emu_object *file =
+        database == NULL ? NULL : emu_object_of_name(database->account, database, EMU_D1_FILE, name);
     if (database != NULL && mf_span_is(call->request->method, "PUT"))
         take_file(call, database, name);
     else if (file != NULL && mf_span_is(call->request->method, "GET"))
@@ -161,7 +169,8 @@ static void write_outcome(struct emu_call *call, const struct emu_object *databa
     json_close_object(writer);
 }
 
-static int run_script(struct emu_call *call, struct emu_d1_run *run, struct mf_span sql, struct emu_d1_script *script, struct mf_error *error)
+static int run_script(struct emu_call *call, struct emu_d1_run *run, struct mf_span sql, struct emu_d1_script *script,
+                      struct mf_error *error)
 {
     struct mf_error ignored;
     (void)call;

@@ -97,6 +97,17 @@ void emu_hyperdrive_get(struct emu_call *call)
         answer_config(call, config);
 }
 
+/* Takes the body's name, if it has one that nobody else has. */
+static int rename_config(struct emu_call *call, struct emu_object *config)
+{
+    struct mf_span name;
+    if (emu_text(call, &call->body, json_member(&call->body, 0, "name"), &name) < 0 || name.length == 0 || mf_span_is(name, config->name))
+        return 0;
+    if (name.length > NAME_BYTES_MAX || emu_object_of_name(call->account, NULL, EMU_HYPERDRIVE, name) != NULL)
+        return -1;
+    return emu_object_rename(call->state, config, name);
+}
+
 void emu_hyperdrive_put(struct emu_call *call)
 {
     struct mf_buf merged;
@@ -106,6 +117,8 @@ void emu_hyperdrive_put(struct emu_call *call)
     mf_buf_init(&merged, DOCUMENT_BYTES_MAX);
     if (emu_json_merge(mf_span(config->document), json_raw(&call->body, 0), &merged) < 0) {
         emu_fail(call, EMU_ERROR_BAD_BODY);
+    } else if (rename_config(call, config) < 0) {
+        emu_fail(call, EMU_ERROR_HYPERDRIVE_EXISTS);
     } else if (emu_object_set_document(call->state, config, mf_buf_view(&merged)) < 0) {
         emu_fail(call, EMU_ERROR_NO_MEMORY);
     } else {

@@ -18,9 +18,11 @@ static void put_name(struct mf_buf *out, const char *name)
 
 static bool wanted(const struct emu_d1_dump *dump, const char *table)
 {
-    if (dump->tables == JSON_NONE || json_kind(dump->document, dump->tables) != JSON_ARRAY || json_first(dump->document, dump->tables) == JSON_NONE)
+    if (dump->tables == JSON_NONE || json_kind(dump->document, dump->tables) != JSON_ARRAY ||
+        json_first(dump->document, dump->tables) == JSON_NONE)
         return true;
-    for (uint32_t each = json_first(dump->document, dump->tables); each != JSON_NONE; each = json_next(dump->document, dump->tables, each))
+    for (uint32_t each = json_first(dump->document, dump->tables); each != JSON_NONE;
+         each = json_next(dump->document, dump->tables, each))
         if (json_is(dump->document, each, table))
             return true;
     return false;
@@ -94,7 +96,8 @@ static int put_table_rows(sqlite3 *handle, const char *table, struct mf_buf *out
 
 static int put_tables(sqlite3 *handle, const struct emu_d1_dump *dump, struct mf_buf *out, struct mf_error *error)
 {
-    static const char sql[] = "SELECT name, sql FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid";
+    static const char sql[] = "SELECT name, sql FROM sqlite_schema WHERE type='table' AND name NOT LIKE 'sqlite\\_%' "
+                              "ESCAPE '\\' ORDER BY rowid";
     sqlite3_stmt *tables;
     int done = 0;
     if (sqlite3_prepare_v2(handle, sql, -1, &tables, NULL) != SQLITE_OK)
@@ -117,7 +120,9 @@ static int put_rest(sqlite3 *handle, const struct emu_d1_dump *dump, struct mf_b
     sqlite3_stmt *rest;
     if (dump->no_schema)
         return 0;
-    if (sqlite3_prepare_v2(handle, "SELECT tbl_name, sql FROM sqlite_schema WHERE type<>'table' AND sql IS NOT NULL ORDER BY rowid", -1, &rest, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(
+            handle, "SELECT tbl_name, sql FROM sqlite_schema WHERE type<>'table' AND sql IS NOT NULL ORDER BY rowid",
+            -1, &rest, NULL) != SQLITE_OK)
         return fail(handle, error);
     while (sqlite3_step(rest) == SQLITE_ROW)
         if (wanted(dump, (const char *)sqlite3_column_text(rest, 0)))
@@ -126,7 +131,8 @@ static int put_rest(sqlite3 *handle, const struct emu_d1_dump *dump, struct mf_b
     return 0;
 }
 
-int emu_d1_write_dump(struct emu_d1 *d1, const struct emu_object *object, const struct emu_d1_dump *dump, struct mf_buf *out, struct mf_error *error)
+int emu_d1_write_dump(struct emu_d1 *d1, const struct emu_object *object, const struct emu_d1_dump *dump,
+                      struct mf_buf *out, struct mf_error *error)
 {
     sqlite3 *handle = emu_d1_handle(d1, object);
     if (handle == NULL)

@@ -143,7 +143,8 @@ enum emu_group {
     X(DNS_READ, DNS_READ, DNS_WRITE, NO, NO, NO)                                                                           \
     X(DNS_WRITE, DNS_WRITE, NO, NO, NO, NO)                                                                                \
     X(ROUTES_READ, WORKERS_ROUTES_READ, WORKERS_ROUTES_WRITE, NO, NO, NO)                                                  \
-    X(ROUTES_WRITE, WORKERS_ROUTES_WRITE, NO, NO, NO, NO)
+    X(ROUTES_WRITE, WORKERS_ROUTES_WRITE, NO, NO, NO, NO)                                                                  \
+    X(CACHE_PURGE, CACHE_PURGE, NO, NO, NO, NO)
 
 enum emu_access {
 #define X(access, a, b, c, d, e) EMU_ACCESS_##access,

@@ -23,10 +23,22 @@ static struct mf_span parameter(struct mf_span header, const char *key)
     return (struct mf_span){"", 0};
 }
 
+/*
+ * Cloudflare's own client sends some forms as application/javascript: then the body's first line says what the boundary is.
+ */
+static struct mf_span boundary_of(struct mf_span content_type, struct mf_span body)
+{
+    if (content_type.length >= 19 && strncasecmp(content_type.data, "multipart/form-data", 19) == 0)
+        return parameter(content_type, "boundary");
+    const char *end = mf_span_starts(body, "--") ? memmem(body.data, body.length, "\r\n", 2) : NULL;
+    bool is_form = end != NULL && mf_span_starts((struct mf_span){end + 2, body.length - (size_t)(end - body.data) - 2}, "Content-Disposition:");
+    return is_form ? (struct mf_span){body.data + 2, (size_t)(end - body.data) - 2} : (struct mf_span){"", 0};
+}
+
 int emu_multipart_begin(struct emu_multipart *multipart, struct mf_span content_type, struct mf_span body)
 {
-    struct mf_span boundary = parameter(content_type, "boundary");
-    if (content_type.length < 19 || strncasecmp(content_type.data, "multipart/form-data", 19) != 0 || boundary.length == 0 || boundary.length > 70)
+    struct mf_span boundary = boundary_of(content_type, body);
+    if (boundary.length == 0 || boundary.length > 70)
         return -1;
     snprintf(multipart->delimiter, sizeof(multipart->delimiter), "\r\n--%.*s", MF_SPAN_ARGS(boundary));
     if (!mf_span_starts(body, multipart->delimiter + 2)) /* the first delimiter has no line before it */
@@ -87,10 +99,17 @@ int emu_multipart_next(struct emu_multipart *multipart, struct emu_part *out)
 bool emu_multipart_find(struct mf_span content_type, struct mf_span body, const char *name, struct emu_part *out)
 {
     struct emu_multipart multipart;
+    struct emu_part part;
+    bool found = false;
     if (emu_multipart_begin(&multipart, content_type, body) < 0)
         return false;
-    while (emu_multipart_next(&multipart, out) == 1)
-        if (mf_span_is(out->name, name))
+    while (emu_multipart_next(&multipart, &part) == 1) {
+        bool named = mf_span_is(part.name, name);
+        if (named || (!found && mf_span_is(part.file_name, name)))
+            *out = part;
+        if (named)
             return true;
-    return false;
+        found = found || mf_span_is(part.file_name, name);
+    }
+    return found;
 }

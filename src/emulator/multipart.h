@@ -18,11 +18,11 @@ struct emu_multipart {
     char delimiter[80]; /* CRLF, two dashes, boundary of at most 70 characters */
 };
 
-/* -1 when the content type is none of multipart/form-data with a boundary, or the body does not begin with it. */
+/* -1 when there is no boundary, in the content type or at least in the first line, or the body does not begin with it. */
 int emu_multipart_begin(struct emu_multipart *multipart, struct mf_span content_type, struct mf_span body);
 /* 1 and a part, 0 at the end, -1 when the body is not well formed. */
 int emu_multipart_next(struct emu_multipart *multipart, struct emu_part *out);
-/* The first part of a name; false when there is none. */
+/* The first part of a name, or of a file's name where no part has it; false when there is none. */
 bool emu_multipart_find(struct mf_span content_type, struct mf_span body, const char *name, struct emu_part *out);
 
 #endif

@@ -148,6 +148,20 @@
     X(GET, ACCOUNT_PATH "/mtls_certificates", CERTIFICATES_READ, certificates_list)                                         \
     X(POST, ACCOUNT_PATH "/mtls_certificates", CERTIFICATES_WRITE, certificates_create)                                     \
     X(GET, ACCOUNT_PATH "/mtls_certificates/{certificate}", CERTIFICATES_READ, certificates_get)                            \
-    X(DELETE, ACCOUNT_PATH "/mtls_certificates/{certificate}", CERTIFICATES_WRITE, certificates_delete)
+    X(DELETE, ACCOUNT_PATH "/mtls_certificates/{certificate}", CERTIFICATES_WRITE, certificates_delete)                     \
+    /* Zones: lists and creation check rights themselves, no zone stands in their path */                                  \
+    X(GET, "/zones", ANY_TOKEN, zones_list)                                                                                 \
+    X(POST, "/zones", ANY_TOKEN, zones_create)                                                                              \
+    X(GET, ZONE_PATH, ZONE_READ, zones_get)                                                                                 \
+    X(PATCH, ZONE_PATH, ZONE_WRITE, zones_patch)                                                                            \
+    X(DELETE, ZONE_PATH, ZONE_WRITE, zones_delete)                                                                          \
+    X(POST, ZONE_PATH "/purge_cache", CACHE_PURGE, zones_purge_cache)                                                       \
+    X(GET, ZONE_PATH "/dns_records", DNS_READ, records_list)                                                                \
+    X(POST, ZONE_PATH "/dns_records", DNS_WRITE, records_create)                                                            \
+    X(GET, ZONE_PATH "/dns_records/{record}", DNS_READ, records_get)                                                        \
+    X(PUT, ZONE_PATH "/dns_records/{record}", DNS_WRITE, records_put)                                                       \
+    X(PATCH, ZONE_PATH "/dns_records/{record}", DNS_WRITE, records_patch)                                                   \
+    X(DELETE, ZONE_PATH "/dns_records/{record}", DNS_WRITE, records_delete)                                                 \
+    X(GET, ZONE_PATH "/workers/routes", ROUTES_READ, empty_list)
 
 #endif

@@ -2,6 +2,7 @@
 #include "emulator/worker.h"
 
 #include "base/alloc.h"
+#include "emulator/form_json.h"
 #include "emulator/multipart.h"
 
 #include <stdio.h>
@@ -213,17 +214,39 @@ static int check_metadata(struct emu_call *call, const struct json_document *doc
     return check_module(call, document) < 0 || check_assets(call, document) < 0 ? -1 : 0;
 }
 
-int emu_upload_check(struct emu_call *call, struct mf_span *metadata)
+/* One part of JSON, or, from Cloudflare's own client, a form field for each value in it. */
+static int find_metadata(struct emu_call *call, struct mf_span *out)
 {
     struct emu_part part;
+    struct mf_buf text;
+    struct mf_span type = emu_header(call, "content-type");
+    if (emu_multipart_find(type, call->request->body, "metadata", &part)) {
+        *out = part.data;
+        return 0;
+    }
+    if (json_scan(&call->body, call->request->body, &json_limits_default, NULL) == 0) { /* an upload without files */
+        uint32_t node = json_member(&call->body, 0, "metadata");
+        *out = node == JSON_NONE ? (struct mf_span){"", 0} : json_raw(&call->body, node);
+        return node == JSON_NONE ? -1 : 0;
+    }
+    mf_buf_init(&text, EMU_TEXT_BYTES / 2);
+    char *room = emu_form_json(type, call->request->body, "metadata", &text) == 1 ? emu_room(call, text.length) : NULL;
+    if (room != NULL)
+        memcpy(room, text.data, text.length);
+    *out = (struct mf_span){room, text.length};
+    mf_buf_free(&text);
+    return room == NULL ? -1 : 0;
+}
+
+int emu_upload_check(struct emu_call *call, struct mf_span *metadata)
+{
     struct json_document document;
-    if (!emu_multipart_find(emu_header(call, "content-type"), call->request->body, "metadata", &part))
+    if (find_metadata(call, metadata) < 0)
         return fail_upload(call, "the upload lacks its metadata part");
-    if (json_scan(&document, part.data, &json_limits_default, NULL) < 0)
+    if (json_scan(&document, *metadata, &json_limits_default, NULL) < 0)
         return fail_upload(call, "metadata is not valid JSON");
     int done = check_metadata(call, &document);
     json_document_free(&document);
-    *metadata = part.data;
     return done;
 }
 
