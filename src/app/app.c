@@ -260,7 +260,8 @@ static void on_signal(void *context, int signal_number)
         app->signal_number = signal_number;
     core_totals(app->core, &totals);
     if (app->signals <= 2) {
-        app_note(app, app->signals == 1 ? "stopping: no new agents, running ones are asked to end, accounts are torn down (again: kill at once)" : "killing what still runs; teardown goes on");
+        app_note(app, app->signals == 1 ? "stopping: agents are asked to end, then every account is torn down (Ctrl-C again: kill them now)"
+                                        : "killing the agents; the teardown goes on");
         app_push(app, &(struct core_input){.kind = CORE_INPUT_SIGNAL, .level = app->signals}, NULL);
         return;
     }

@@ -59,11 +59,13 @@ static void draw_live(struct progress *progress, struct app *app, uint32_t rows,
             continue;
         }
         shown++;
-        snprintf(line, sizeof line, "  %-32s %-13s %8s%s", app_node_path(app, node), core_task_state_name(view.state), mf_format_duration(app_now(app) - view.since_ms, age), view.attempt > 1 ? "  again" : "");
+        mf_format_duration(app_now(app) - view.since_ms, age);
+        snprintf(line, sizeof line, "%7s  %-24s %s%s", age, app_node_path(app, node), core_task_state_name(view.state),
+                 view.attempt > 1 ? " again" : "");
         row(progress, columns, line);
     }
     if (hidden > 0) {
-        snprintf(line, sizeof line, "  ... and %u more", hidden);
+        snprintf(line, sizeof line, "         ... and %u more", hidden);
         row(progress, columns, line);
     }
 }
@@ -77,24 +79,43 @@ static void eta_text(int64_t elapsed_ms, uint32_t done, uint32_t total, char out
         snprintf(out, 40, "  eta %s", mf_format_duration(elapsed_ms * (int64_t)(total - done) / done, text));
 }
 
+static uint32_t count_final(const struct core_totals *totals, uint32_t *all)
+{
+    uint32_t done = 0;
+    *all = 0;
+    for (int state = 0; state < CORE_TASK_STATE_COUNT; state++) {
+        *all += totals->nodes[state];
+        done += core_task_final((enum core_task_state)state) ? totals->nodes[state] : 0;
+    }
+    return done;
+}
+
+/* What matters most stands first: a narrow terminal cuts the end. Failures and leaks only when there are some. */
 static void draw_totals(struct progress *progress, struct app *app, uint32_t columns)
 {
     struct core_totals totals;
-    uint32_t done = 0, all = 0, accounts = 0;
-    char line[256], since[24], eta[40];
-    core_totals(app_core(app), &totals);
-    for (int state = 0; state < CORE_TASK_STATE_COUNT; state++) {
-        all += totals.nodes[state];
-        done += core_task_final((enum core_task_state)state) ? totals.nodes[state] : 0;
-    }
-    for (int state = CORE_ACCOUNT_STATE_CREATING; state <= CORE_ACCOUNT_STATE_DELETING; state++)
-        accounts += totals.accounts[state];
+    struct mf_buf line;
+    uint32_t all, open = 0;
+    char text[40];
     int64_t elapsed_ms = app_now(app) - progress->opened_ms;
-    eta_text(elapsed_ms, done, all, eta);
-    snprintf(line, sizeof line, "%s  %u/%u done, %u failed, %u running  accounts %u open, %u gone, %u leaked  %.1f/s%s", mf_format_duration(elapsed_ms, since), done, all,
-             totals.nodes[CORE_TASK_STATE_FAILED] + totals.nodes[CORE_TASK_STATE_TIMED_OUT], totals.live, accounts, totals.accounts[CORE_ACCOUNT_STATE_GONE], totals.accounts[CORE_ACCOUNT_STATE_LEAKED],
-             elapsed_ms > 0 ? (double)done * 1000.0 / (double)elapsed_ms : 0.0, eta);
-    row(progress, columns, line);
+    core_totals(app_core(app), &totals);
+    uint32_t done = count_final(&totals, &all);
+    uint32_t failed = totals.nodes[CORE_TASK_STATE_FAILED] + totals.nodes[CORE_TASK_STATE_TIMED_OUT];
+    uint32_t gone = totals.accounts[CORE_ACCOUNT_STATE_GONE], leaked = totals.accounts[CORE_ACCOUNT_STATE_LEAKED];
+    for (int state = CORE_ACCOUNT_STATE_CREATING; state <= CORE_ACCOUNT_STATE_DELETING; state++)
+        open += totals.accounts[state];
+    mf_buf_init(&line, 512);
+    mf_buf_printf(&line, "%7s  %u of %u done, %u running", mf_format_duration(elapsed_ms, text), done, all, totals.live);
+    if (failed > 0)
+        mf_buf_printf(&line, ", %u failed", failed);
+    if (leaked > 0)
+        mf_buf_printf(&line, "  %u LEAKED", leaked);
+    if (open + gone > 0)
+        mf_buf_printf(&line, "  accounts: %u open, %u gone", open, gone);
+    eta_text(elapsed_ms, done, all, text);
+    mf_buf_printf(&line, "  %.1f/s%s", elapsed_ms > 0 ? (double)done * 1000.0 / (double)elapsed_ms : 0.0, text);
+    row(progress, columns, mf_buf_cstr(&line));
+    mf_buf_free(&line);
 }
 
 static void draw(struct progress *progress, struct app *app)

@@ -137,8 +137,8 @@ bool progress_describe(struct progress *progress, struct app *app, const struct 
         mf_buf_printf(out, record->kind == CORE_ACCOUNT_LEAKED ? "account %s LEAKED" : "account %s: an answer was lost, looking for it", tag);
         return true;
     case CORE_RUN_DRAINING:
-        mf_buf_printf(out, "draining (%s)", core_drain_name((enum core_drain)record->facts[0]));
-        return true;
+        mf_buf_printf(out, "nothing new starts (%s)", core_drain_name((enum core_drain)record->facts[0]));
+        return record->facts[0] != CORE_DRAIN_SIGNAL; /* a note has said it */
     default:
         describe_end(progress, app, record, out);
         return out->length > 0;

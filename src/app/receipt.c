@@ -74,15 +74,26 @@ static void print_leaks(FILE *out, struct app *app)
     }
 }
 
+static void print_accounts(FILE *out, const struct app_receipt *receipt, const char *colour)
+{
+    if (receipt->created == 0) {
+        fputs("  accounts  none were created\n", out);
+        return;
+    }
+    fprintf(out, "  accounts  %s%u created = %u gone + %u expired + %u expiring + %u claimable + %u leaked%s\n", colour,
+            receipt->created, receipt->gone, receipt->expired, receipt->expiring, receipt->claimable, receipt->leaked,
+            colour[0] != '\0' ? "\033[0m" : "");
+}
+
 void receipt_print(FILE *out, struct app *app, const struct app_receipt *receipt, bool colour)
 {
     char wall[24], until[16];
     const char *name = app_run_name(app);
     bool clean = receipt->leaked == 0 && receipt->open == 0;
-    fprintf(out, "%sreceipt%s   run %s%s%s  %s\n", colour ? "\033[1m" : "", colour ? "\033[0m" : "", app_run_id(app), name[0] != '\0' ? "  " : "", name, mf_format_duration(receipt->wall_ms, wall));
+    fprintf(out, "%sreceipt%s   run %s%s%s  %s\n", colour ? "\033[1m" : "", colour ? "\033[0m" : "", app_run_id(app),
+            name[0] != '\0' ? "  " : "", name, mf_format_duration(receipt->wall_ms, wall));
     print_tasks(out, receipt);
-    fprintf(out, "  accounts  %s%u created = %u gone + %u expired + %u expiring + %u claimable + %u leaked%s\n", colour ? (clean ? "\033[32m" : "\033[31m") : "", receipt->created, receipt->gone, receipt->expired,
-            receipt->expiring, receipt->claimable, receipt->leaked, colour ? "\033[0m" : "");
+    print_accounts(out, receipt, !colour ? "" : clean ? "\033[32m" : "\033[31m");
     if (receipt->expiring > 0)
         fprintf(out, "  expiring  still alive until %s, no credential left\n", clock_text(receipt->expiring_until_ms, until));
     if (receipt->not_enforced > 0 && receipt->created > 0)
