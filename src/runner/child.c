@@ -93,14 +93,16 @@ static int child_main(void *argument)
 
 #if defined(__x86_64__) && !defined(MAYFLY_SANITIZED)
 #define CHILD_SHARES_MEMORY 1
-/* The child gets registers as they are and the new stack: it must not return into a frame that is the parent's. */
+/*
+ * The child gets registers as they are and the new stack: it must not return into a frame that is the parent's. Between the
+ * clone and the call no register may be touched: the compiler chose where function and argument are.
+ */
 static long clone_onto(struct clone_args *arguments, int (*function)(void *), void *argument)
 {
     long result;
     __asm__ volatile("syscall\n\t"
                      "testq %%rax, %%rax\n\t"
                      "jnz 1f\n\t"
-                     "xorl %%ebp, %%ebp\n\t"
                      "movq %[argument], %%rdi\n\t"
                      "callq *%[function]\n\t"
                      "hlt\n"
@@ -122,7 +124,6 @@ static long clone_onto(struct clone_args *arguments, int (*function)(void *), vo
     register long x10 __asm__("x10") = (long)argument;
     __asm__ volatile("svc #0\n\t"
                      "cbnz x0, 1f\n\t"
-                     "mov x29, xzr\n\t"
                      "mov x0, x10\n\t"
                      "blr x9\n\t"
                      "brk #0\n"

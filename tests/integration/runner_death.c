@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,6 +45,7 @@ static void start_sleepers(struct world *world, uint64_t count)
 /* The part of an orchestrator that is killed: tells its runner's pid, then sits there. */
 static void orchestrator(int fd)
 {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails takes it along */
     struct world *world = world_open();
     start_sleepers(world, 20);
     int64_t pid = world->runner_pid;
