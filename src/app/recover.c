@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/crash.h"
 #include "json/write.h"
+#include "runner/tree.h"
 #include "store/hash.h"
 
 #include <fcntl.h>
@@ -81,19 +82,10 @@ static void write_terms(const struct app *app, struct mf_buf *out)
     json_close_array(&writer);
 }
 
-/* Field 22 of /proc/self/stat: start time in ticks since boot. The name in field 2 may hold anything, so count from its end. */
 static int64_t own_birth(void)
 {
-    char line[1024] = "";
-    FILE *file = fopen("/proc/self/stat", "re");
-    if (file == NULL)
-        return 0;
-    char *read = fgets(line, sizeof line, file);
-    fclose(file);
-    const char *at = read != NULL ? strrchr(line, ')') : NULL;
-    for (int field = 2; at != NULL && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at != NULL ? strtoll(at + 1, NULL, 10) : 0;
+    struct tree_process own;
+    return tree_read(getpid(), &own) == 0 ? (int64_t)own.birth : 0;
 }
 
 int app_open_new(struct app *app, struct mf_error *error)

@@ -12,15 +12,13 @@
 #include "store/journal.h"
 #include "store/state.h"
 #include "json/write.h"
+#include "runner/tree.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define SILENT_MS 5000
 #define LOCK_WAIT_MS 5000
@@ -38,33 +36,14 @@ static int take_over(const struct options *options, const char *id)
     return code;
 }
 
-/* Start time of a process in ticks since boot; 0 when it is gone. */
-static int64_t birth_of(pid_t pid)
-{
-    char path[64], line[1024] = "";
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return 0;
-    char *read = fgets(line, sizeof line, file);
-    fclose(file);
-    const char *at = read != NULL ? strrchr(line, ')') : NULL;
-    for (int field = 2; at != NULL && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at != NULL ? strtoll(at + 1, NULL, 10) : 0;
-}
-
+/* A pid that another process has by now is left alone: that orchestrator is gone. */
 static int kill_stuck(const struct journal_run *run, struct mf_error *error)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)run->pid, 0);
-    if (pidfd < 0)
-        return errno == ESRCH ? 0 : mf_fail_os(error, errno, "orchestrator %lld", (long long)run->pid);
-    int result = 0;
-    if (birth_of((pid_t)run->pid) == run->birth && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) != 0 &&
-        errno != ESRCH)
-        result = mf_fail_os(error, errno, "kill orchestrator %lld", (long long)run->pid);
-    close(pidfd);
-    return result;
+    const struct tree_process stuck = {.pid = (pid_t)run->pid, .birth = (uint64_t)run->birth};
+    struct tree_process now;
+    if (tree_read(stuck.pid, &now) != 0 || now.birth != stuck.birth || tree_signal(&stuck, SIGKILL) == 0)
+        return 0;
+    return mf_fail_os(error, errno, "kill orchestrator %lld", (long long)run->pid);
 }
 
 static void write_request(struct mf_buf *out, const struct options *options)
