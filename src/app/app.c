@@ -455,8 +455,23 @@ static int exit_code_of(const struct app *app)
     return receipt.open + receipt.leaked > 0 ? 4 : 5;
 }
 
+static const struct app *running_app; /* only for app_accounts_may_be_open */
+
+bool app_accounts_may_be_open(void)
+{
+    struct core_totals totals;
+    if (running_app == NULL)
+        return false;
+    core_totals(running_app->core, &totals);
+    uint32_t open = totals.accounts[CORE_ACCOUNT_STATE_LEAKED];
+    for (int state = CORE_ACCOUNT_STATE_CREATING; state <= CORE_ACCOUNT_STATE_DELETING; state++)
+        open += totals.accounts[state];
+    return open > 0;
+}
+
 int app_run(struct app *app)
 {
+    running_app = app;
     for (uint32_t i = 0; i < app->options.observer_count; i++)
         if (app->options.observers[i].opened != NULL)
             app->options.observers[i].opened(app->options.observers[i].context, app);
@@ -475,6 +490,7 @@ int app_run(struct app *app)
 
 void app_destroy(struct app *app)
 {
+    running_app = NULL;
     if (app == NULL)
         return;
     runner_stop(app->runner, RUNNER_LEAVE_MS);

@@ -87,6 +87,8 @@ int app_create(struct app **out, const struct app_options *options, struct mf_er
 /* Runs until everything is settled. Returns the exit code of design section 9. */
 int app_run(struct app *app);
 void app_destroy(struct app *app); /* NULL is fine */
+/* For the end of a process that found itself broken: a run is open in it, and some account of it is not settled. */
+bool app_accounts_may_be_open(void);
 
 /* Exit code for an error before anything was started: 2 for input and usage, 5 for state and locks, 6, 7. */
 int app_error_exit(const struct mf_error *error);

@@ -65,6 +65,20 @@ static void texts_free(struct stage_texts *texts)
     mf_buf_free(&texts->prompt);
 }
 
+/* After the lists of a message were made. */
+static int texts_check(const struct stage_texts *texts, struct mf_error *error)
+{
+    bool missing = texts->argv.no_memory || texts->environment.no_memory || texts->files.no_memory ||
+                   texts->collect.no_memory || texts->redact.no_memory || texts->inputs.no_memory;
+    return missing ? mf_fail(error, MF_MEMORY, "no memory for a message to the runner") : 0;
+}
+
+/* A shortage of memory may be over at the next attempt; what is wrong with a value will not be. */
+static enum core_class class_of(const struct mf_error *error)
+{
+    return error->code == MF_MEMORY ? CORE_CLASS_INFRASTRUCTURE : CORE_CLASS_REFUSED;
+}
+
 static int add_command(struct app *app, struct stage_texts *texts, uint32_t node, struct mf_error *error)
 {
     return template_expand_command(app->graph, node, &texts->values, &texts->argv.bytes, &texts->argv.count, error);
@@ -138,7 +152,7 @@ static int build_prepare(struct app *app, const struct core_command *command, st
         .setup_timeout_ms = profile->setup_timeout_ms,
         .workspace_bytes_max = graph_limits(app->graph)->files_bytes_max,
     };
-    return 0;
+    return texts_check(texts, error);
 }
 
 static int start_prepare(struct app *app, const struct core_command *command)
@@ -150,13 +164,13 @@ static int start_prepare(struct app *app, const struct core_command *command)
     int result = 0;
     texts_init(&texts, app, command->node);
     if (build_prepare(app, command, &texts, &workspace, &prepare, &error) != 0) {
-        fail_stage(app, command, CORE_CLASS_REFUSED, error.text);
+        fail_stage(app, command, class_of(&error), error.text);
     } else if (runner_send_prepare(app->runner, &prepare, &error) == 0) {
         app_stage_add(app, command->stage, command->node, command->attempt);
     } else if (error.code == MF_LIMIT && !runner_ready(app->runner)) {
         result = -1;
     } else {
-        fail_stage(app, command, CORE_CLASS_REFUSED, error.text);
+        fail_stage(app, command, class_of(&error), error.text);
     }
     graph_workspace_free(&workspace);
     texts_free(&texts);
@@ -349,7 +363,9 @@ static int send_lease(struct app *app, const struct app_lease *lease, uint64_t s
                                        .account_json = mf_buf_view(&json),
                                        .secrets = strings_spans(&secrets),
                                        .secret_count = secrets.count};
-        result = runner_send_lease(app->runner, &message, error);
+        result = environment.no_memory || secrets.no_memory || json.failed
+                     ? mf_fail(error, MF_MEMORY, "account %u: no memory for its lease", lease->account)
+                     : runner_send_lease(app->runner, &message, error);
         CRASH_POINT(8);
     }
     mf_buf_free(&json);
@@ -376,7 +392,7 @@ static uint64_t *take_leases(struct app *app, const struct core_command *command
 {
     uint64_t *leases = mf_calloc(app->lease_count, sizeof *leases);
     size_t kept = 0;
-    bool failed = leases == NULL;
+    bool failed = leases == NULL && mf_fail(error, MF_MEMORY, "leases: no memory") != 0;
     *count = 0;
     for (size_t i = 0; i < app->lease_count; i++) {
         if (app->leases[i].node != command->node) {
@@ -418,13 +434,15 @@ static int start_spawn(struct app *app, const struct core_command *command)
         spawn.lease_count = lease_count;
         spawn.inputs = inputs = make_inputs(&texts.inputs, &spawn.input_count);
         app_stage_add(app, command->stage, command->node, command->attempt);
-        if (runner_send_spawn(app->runner, &spawn, &error) != 0) {
+        if (inputs == NULL)
+            texts.inputs.no_memory = true;
+        if (texts_check(&texts, &error) != 0 || runner_send_spawn(app->runner, &spawn, &error) != 0) {
             app_stage_remove(app, command->stage);
             built = false;
         }
     }
     if (!built || leases == NULL)
-        fail_stage(app, command, CORE_CLASS_REFUSED, error.text);
+        fail_stage(app, command, class_of(&error), error.text);
     mf_free(leases);
     mf_free(inputs);
     texts_free(&texts);

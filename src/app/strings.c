@@ -55,6 +55,7 @@ const struct mf_span *strings_spans(struct strings *strings)
 {
     mf_free(strings->spans);
     strings->spans = mf_calloc(strings->count, sizeof *strings->spans);
+    strings->no_memory = strings->no_memory || strings->spans == NULL;
     const char *at = mf_buf_cstr(&strings->bytes);
     for (uint32_t i = 0; strings->spans != NULL && i < strings->count; i++) {
         strings->spans[i] = mf_span(at);
@@ -67,6 +68,7 @@ const struct runner_variable *strings_variables(struct strings *strings)
 {
     mf_free(strings->variables);
     strings->variables = mf_calloc(strings->count, sizeof *strings->variables);
+    strings->no_memory = strings->no_memory || strings->variables == NULL;
     const char *at = mf_buf_cstr(&strings->bytes);
     for (uint32_t i = 0; strings->variables != NULL && i < strings->count; i++) {
         size_t length = strlen(at);

@@ -16,6 +16,7 @@ struct strings {
     uint32_t count;
     struct mf_span *spans;  /* owned; made by strings_spans */
     struct runner_variable *variables; /* owned; made by strings_variables */
+    bool no_memory;         /* one of the two could not be made: a message with the count of these texts must not go out */
 };
 
 /* `secret`: the bytes are wiped. */

@@ -10,15 +10,21 @@
  *   K4  a create was sent                K10 an agent runs                                    K16 everything is over, the receipt is not written
  *   K5  it was answered, not committed   K11 an agent ended, not committed
  *   K6  the account is recorded          K12 outputs are half copied (helper process)
+ *
+ * MFY_FAIL_ALLOC=17 makes the 17th allocation of the program itself fail, 17:3 three in a row, 17:0 that one and all later ones;
+ * `count` prints at the end how many there were. Libraries have allocators of their own.
  */
 #ifndef MF_BASE_CRASH_H
 #define MF_BASE_CRASH_H
 
 #ifdef MAYFLY_CRASHPOINTS
 void mf_crash_point(unsigned point);
+void mf_crash_arm(void); /* once, at the start of main */
 #define CRASH_POINT(point) mf_crash_point(point)
+#define CRASH_ARM() mf_crash_arm()
 #else
 #define CRASH_POINT(point) ((void)0)
+#define CRASH_ARM() ((void)0)
 #endif
 
 #endif

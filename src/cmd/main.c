@@ -4,7 +4,9 @@
  * The order matters: descriptors first, so that nothing we open becomes 0, 1 or 2; then what others could read (dumps, ptrace)
  * and what others could have set (environment); then files. There is no setlocale: numbers and messages are the same everywhere.
  */
+#include "app/app.h"
 #include "base/assert.h"
+#include "base/crash.h"
 #include "cmd/options.h"
 #include "runner/peer.h"
 
@@ -20,6 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define EXIT_MAY_EXIST 4
 #define EXIT_INTERNAL 7
 
 /* Variables that make libraries load code, write keys, use a proxy or change the allocator. `x*`: prefix, `*x`: suffix. */
@@ -105,8 +108,10 @@ static void keep_descriptors_here(void)
 
 static void assertion_failed(const char *condition, const char *file, int line, const char *function)
 {
-    fprintf(stderr, "mayfly: internal error: %s (%s:%d, %s)\n", condition, file, line, function);
-    _exit(EXIT_INTERNAL);
+    bool open = app_accounts_may_be_open();
+    fprintf(stderr, "mayfly: internal error: %s (%s:%d, %s)%s\n", condition, file, line, function,
+            open ? "; accounts may be left: run mayfly teardown --all" : "");
+    _exit(open ? EXIT_MAY_EXIST : EXIT_INTERNAL);
 }
 
 static void harden(bool is_runner)
@@ -125,5 +130,6 @@ int main(int argc, char **argv)
 {
     bool is_runner = argc > 1 && strcmp(argv[1], "runner") == 0 && runner_main != NULL;
     harden(is_runner);
+    CRASH_ARM();
     return is_runner ? runner_main(argc - 1, argv + 1) : options_dispatch(argc, argv);
 }

@@ -22,7 +22,7 @@ file=$(graph <<'JSON'
 {"mayfly": 1, "name": "killpoints", "provider": "emulator", "limits": {"running": 3},
  "tasks": {"work": {"for_each": [1, 2, 3, 4, 5, 6], "files": ["work.sh"], "command": ["./work.sh"], "collect": ["out/*"], "attempts": 2,
                     "account": {"permissions": ["workers_scripts:write"]},
-                    "verify": {"files": ["work.sh"], "command": ["./work.sh"], "timeout": "20s"}},
+                    "verify": {"command": ["true"], "timeout": "20s"}},
            "after": {"needs": ["work"], "files": ["work.sh"], "command": ["./work.sh"]}}}
 JSON
 )
