@@ -94,7 +94,8 @@ static void cancel_tasks(struct app *app, const struct json_document *document, 
                          size_t answer_bytes)
 {
     int cancelled = 0, unknown = 0;
-    for (uint32_t task = json_first(document, tasks); task != JSON_NONE; task = json_next(document, tasks, task)) {
+    uint32_t first = json_kind(document, tasks) == JSON_ARRAY ? json_first(document, tasks) : JSON_NONE;
+    for (uint32_t task = first; task != JSON_NONE; task = json_next(document, tasks, task)) {
         struct mf_span path;
         uint32_t node = json_plain(document, task, &path) == 0 ? node_by_path(app, path) : CORE_NONE;
         if (node == CORE_NONE) {
@@ -104,8 +105,8 @@ static void cancel_tasks(struct app *app, const struct json_document *document, 
         app_push(app, &(struct core_input){.kind = CORE_INPUT_CANCEL, .node = node}, NULL);
         cancelled++;
     }
-    snprintf(answer, answer_bytes, "{\"ok\":%s,\"cancelled\":%d,\"unknown\":%d}\n", unknown == 0 ? "true" : "false",
-             cancelled, unknown);
+    bool all = unknown == 0 && cancelled > 0;
+    snprintf(answer, answer_bytes, "{\"ok\":%s,\"cancelled\":%d,\"unknown\":%d}\n", all ? "true" : "false", cancelled, unknown);
 }
 
 static void answer_request(struct control_client *client)
