@@ -72,6 +72,13 @@ bool emu_assets_complete(struct emu_call *call, struct mf_span jwt)
     return session_of(call, jwt, &complete) != NULL && complete;
 }
 
+struct mf_span emu_assets_manifest(struct emu_call *call, struct mf_span jwt)
+{
+    bool complete = false;
+    const struct emu_object *session = session_of(call, jwt, &complete);
+    return session == NULL ? (struct mf_span){"", 0} : mf_span(session->document);
+}
+
 /* --- sessions --- */
 
 static int check_entry(struct emu_call *call, uint32_t entry, struct mf_span *hash)

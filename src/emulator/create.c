@@ -7,6 +7,7 @@
 #include "emulator/emulator_private.h"
 
 #include "base/alloc.h"
+#include "emulator/serve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +33,7 @@ static void set_options(struct emulator *emulator, const struct emulator_options
     own->standalone_max = own->standalone_max == 0 ? 5 : own->standalone_max;
     own->accounts_max = own->accounts_max == 0 ? EMU_ACCOUNTS_MAX : own->accounts_max;
     own->host = own->ledger_file = own->faults_file = own->data_directory = own->admin_socket = NULL;
-    own->tls_certificate_file = own->tls_key_file = own->operator_token = own->token_mark = NULL;
+    own->tls_certificate_file = own->tls_key_file = own->operator_token = own->token_mark = own->workerd = NULL;
 }
 
 /* --- the parts --- */
@@ -69,6 +70,8 @@ static void object_forgotten(void *context, const struct emu_object *object)
     struct emulator *emulator = context;
     if (object->kind == EMU_D1)
         emu_d1_forget(emulator->d1, object);
+    if (object->kind == EMU_VERSION)
+        emu_runs_forget(emulator->runs, object);
 }
 
 /* The value of a key in the data directory, made now if it was not there. */
@@ -230,6 +233,8 @@ static int open_all(struct emulator *emulator, const struct emulator_options *op
     if (emu_deliveries_create(&emulator->deliveries, emulator->loop, emu_resume_held, emulator, error) < 0 ||
         net_timer_create(&emulator->expiry, emulator->loop, emu_expiry_fired, emulator, error) < 0)
         return -1;
+    if (emu_runs_create(&emulator->runs, emulator, options->workerd, error) < 0)
+        return -1;
     if (listen_api(emulator, options, error) < 0 || listen_admin(emulator, options->admin_socket, error) < 0)
         return -1;
     emu_expiry_fired(emulator); /* what expired while nobody served it; commits what the start wrote */
@@ -259,6 +264,8 @@ void emulator_destroy(struct emulator *emulator)
         return;
     net_server_destroy(emulator->admin);
     net_server_destroy(emulator->server);
+    emu_runs_destroy(emulator->runs);
+    emulator->runs = NULL;
     emu_deliveries_destroy(emulator->deliveries);
     net_timer_destroy(emulator->expiry);
     emu_tls_destroy(emulator->tls);

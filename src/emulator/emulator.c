@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "emulator/fault_edit.h"
 #include "emulator/handlers.h"
+#include "emulator/serve.h"
 #include "http1/path.h"
 
 #include <stddef.h>
@@ -135,6 +136,8 @@ static struct mf_span api_path(struct mf_span path)
 static void answer(struct emu_call *call)
 {
     struct emu_match match;
+    if (emu_binding(call))
+        return;
     struct mf_span path = api_path(call->request->path);
     if (path.length == 0 && mf_span_is(call->request->path, "/claim-preview")) {
         emu_claim_page(call);
@@ -225,6 +228,8 @@ void emu_handle(void *context, struct net_exchange *exchange, const struct net_s
     struct emulator *emulator = context;
     struct emu_plan plan = {0};
     struct mf_span path = api_path(request->path);
+    if (path.length == 0 && emu_serve(emulator, exchange, request))
+        return;
     if (emulator->faults->count > 0)
         emu_faults_plan(emulator->faults, request->method, path.length > 0 ? path : request->path, &plan);
     if (plan.before_ms > 0)

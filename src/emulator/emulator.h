@@ -34,6 +34,7 @@ struct emulator_options {
     const char *tls_certificate_file, *tls_key_file;
     const char *operator_token;  /* NULL: generated; see emulator_take_token */
     const char *token_mark;      /* NULL: none */
+    const char *workerd;         /* program that runs scripts; NULL: the one in PATH, if there is one */
     bool seeded;
     uint64_t seed;
     uint32_t pow_segments;       /* k; 64 */

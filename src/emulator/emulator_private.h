@@ -27,6 +27,7 @@ struct emu_idempotency {
 };
 
 struct emu_tls;
+struct emu_runs;
 
 struct emulator {
     struct emulator_options options; /* texts are not kept */
@@ -39,6 +40,7 @@ struct emulator {
     struct emu_faults *faults;
     struct emu_deliveries *deliveries;
     struct emu_d1 *d1;
+    struct emu_runs *runs; /* deployed scripts */
     struct emu_tls *tls; /* NULL: plain */
     struct net_server *server, *admin;
     struct net_timer *expiry;

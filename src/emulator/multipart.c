@@ -30,6 +30,8 @@ static struct mf_span boundary_of(struct mf_span content_type, struct mf_span bo
 {
     if (content_type.length >= 19 && strncasecmp(content_type.data, "multipart/form-data", 19) == 0)
         return parameter(content_type, "boundary");
+    if (!mf_span_starts(content_type, "application/javascript"))
+        return (struct mf_span){"", 0};
     const char *end = mf_span_starts(body, "--") ? memmem(body.data, body.length, "\r\n", 2) : NULL;
     bool is_form = end != NULL && mf_span_starts((struct mf_span){end + 2, body.length - (size_t)(end - body.data) - 2}, "Content-Disposition:");
     return is_form ? (struct mf_span){body.data + 2, (size_t)(end - body.data) - 2} : (struct mf_span){"", 0};

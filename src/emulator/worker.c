@@ -284,6 +284,26 @@ static struct emu_object *create_child(struct emu_call *call, struct emu_object 
     return child;
 }
 
+/* The manifest of the version's files: of its upload session, or of the version before with `keep_assets`. */
+static void write_files(struct emu_call *call, struct json_writer *writer, const struct emu_object *worker, struct mf_span metadata)
+{
+    struct json_document document, before;
+    struct mf_span jwt;
+    bool keep = false;
+    const struct emu_object *last = emu_worker_version(worker);
+    if (json_scan(&document, metadata, &json_limits_default, NULL) < 0)
+        return;
+    uint32_t assets = json_member(&document, 0, "assets");
+    if (emu_text(call, &document, json_member(&document, assets, "jwt"), &jwt) == 0)
+        write_raw(writer, "files", emu_assets_manifest(call, jwt));
+    (void)json_bool(&document, json_member(&document, 0, "keep_assets"), &keep);
+    json_document_free(&document);
+    if (!keep || last == NULL || json_scan(&before, mf_span(last->document), &json_limits_default, NULL) < 0)
+        return;
+    write_raw(writer, "files", raw_member(&before, "files"));
+    json_document_free(&before);
+}
+
 struct emu_object *emu_version_create(struct emu_call *call, struct emu_object *worker, struct mf_span metadata)
 {
     struct mf_buf text;
@@ -293,6 +313,7 @@ struct emu_object *emu_version_create(struct emu_call *call, struct emu_object *
     json_open_object(&writer);
     json_member_span(&writer, "content_type", emu_header(call, "content-type"));
     write_raw(&writer, "metadata", metadata);
+    write_files(call, &writer, worker, metadata);
     json_close_object(&writer);
     struct emu_object *version = text.failed ? NULL : create_child(call, worker, EMU_VERSION, mf_buf_view(&text));
     mf_buf_free(&text);

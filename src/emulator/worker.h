@@ -51,5 +51,7 @@ int emu_json_merge(struct mf_span base, struct mf_span patch, struct mf_buf *out
 
 /* Is it the completion token of an upload session for this worker? Then its session goes. */
 bool emu_assets_complete(struct emu_call *call, struct mf_span jwt);
+/* The manifest of the session that a completion token is for; empty when it is none. */
+struct mf_span emu_assets_manifest(struct emu_call *call, struct mf_span jwt);
 
 #endif
