@@ -99,6 +99,7 @@ static int read_files(const struct options *given, struct emulator_options *out)
     out->tls_certificate_file = option_value(given, "tls-cert");
     out->tls_key_file = option_value(given, "tls-key");
     out->token_mark = option_value(given, "token-mark");
+    out->workerd = option_value(given, "workerd");
     if ((out->tls_certificate_file == NULL) != (out->tls_key_file == NULL))
         return bad_value("tls-cert", "needs --tls-key, and the reverse");
     return 0;
