@@ -34,6 +34,7 @@ struct account_job { /* context of one provision job; freed in done */
     uint32_t account;
     enum recipe_op op;
     uint32_t provider;
+    bool lost; /* a create: what it made could not be kept */
 };
 
 static const enum core_input_kind inputs_of[RECIPE_OP_COUNT][RECIPE_VERDICT_UNKNOWN + 1] = {
@@ -50,27 +51,33 @@ static const enum core_input_kind inputs_of[RECIPE_OP_COUNT][RECIPE_VERDICT_UNKN
                        CORE_INPUT_DELETE_RETRY},
 };
 
-static void keep(struct mf_buf *buf, struct mf_span value)
+static bool keep(struct mf_buf *buf, struct mf_span value)
 {
     if (value.length == 0)
-        return;
+        return true;
     mf_buf_clear(buf);
-    mf_buf_span(buf, value);
+    return mf_buf_span(buf, value) == 0;
 }
 
-static void remember(struct app *app, uint32_t account, struct mf_span ids, struct mf_span secrets,
+/* False when they do not fit or there is no memory: what cannot be recorded must not be told as known, it is to be found by its tag. */
+static bool remember(struct app *app, uint32_t account, struct mf_span ids, struct mf_span secrets,
                      struct app_payload *payload)
 {
     struct app_account *entry = app_account_at(app, account);
     entry->loaded = true;
-    keep(&entry->ids, ids);
-    keep(&entry->secrets, secrets);
-    keep(&payload->ids, ids);
-    keep(&payload->secrets, secrets);
+    bool kept = keep(&payload->ids, ids) && keep(&payload->secrets, secrets) && keep(&entry->ids, ids) &&
+                keep(&entry->secrets, secrets);
+    if (!kept) {
+        mf_buf_clear(&payload->ids);
+        mf_buf_clear(&payload->secrets);
+        app_note(app, "account %u: its ids cannot be kept: it will be looked for by its tag", account);
+        return false;
+    }
     if (ids.length > 2) {
         mf_buf_text(&payload->extra, payload->extra.length > 0 ? ",\"ids\":" : "\"ids\":");
         mf_buf_span(&payload->extra, ids);
     }
+    return true;
 }
 
 static void on_step(void *context, struct provision_job *job, uint32_t step, struct mf_span ids, struct mf_span secrets)
@@ -78,7 +85,13 @@ static void on_step(void *context, struct provision_job *job, uint32_t step, str
     struct account_job *owner = context;
     struct app_payload *payload = app_payload_new();
     CRASH_POINT(7);
-    remember(owner->app, owner->account, ids, secrets, payload);
+    if (!remember(owner->app, owner->account, ids, secrets, payload)) {
+        app_payload_free(payload);
+        owner->lost = true;
+        provision_cancel(job); /* sends nothing more; what it did is told as unknown */
+        provision_continue(job);
+        return;
+    }
     /* The next request goes out after the commit of this turn: CREATE_STEP is answered by provision_continue in tell order. */
     app_account_at(owner->app, owner->account)->job = job;
     app_push(owner->app, &(struct core_input){.kind = CORE_INPUT_CREATE_STEP, .account = owner->account, .step = step},
@@ -92,10 +105,12 @@ static void take_found(const struct provision_job *job, const struct recipe_resu
     input->count = result->found_count > 0 ? result->found_count : 1;
     if (input->count > CORE_FOUND_MAX)
         input->count = CORE_FOUND_MAX;
-    if (provision_found(job, 0, &ids, &tag))
-        remember(owner->app, owner->account, ids, (struct mf_span){NULL, 0}, payload);
-    else
-        remember(owner->app, owner->account, result->ids_json, (struct mf_span){NULL, 0}, payload);
+    if (!provision_found(job, 0, &ids, &tag))
+        ids = result->ids_json;
+    if (!remember(owner->app, owner->account, ids, (struct mf_span){NULL, 0}, payload)) {
+        input->kind = CORE_INPUT_FIND_RETRY;
+        return;
+    }
     if (input->count < 2)
         return;
     payload->found_ids = mf_calloc(input->count - 1, sizeof *payload->found_ids);
@@ -116,9 +131,11 @@ static void take_created(struct account_job *owner, const struct recipe_result *
                          struct core_input *input)
 {
     struct app_account *entry = app_account_at(owner->app, owner->account);
-    remember(owner->app, owner->account, result->ids_json, result->secrets_json, payload);
-    keep(&entry->claim, result->claim_url);
-    keep(&payload->claim, result->claim_url);
+    if (!remember(owner->app, owner->account, result->ids_json, result->secrets_json, payload) ||
+        !keep(&entry->claim, result->claim_url) || !keep(&payload->claim, result->claim_url)) {
+        owner->lost = true;
+        return;
+    }
     /* What a create answers is the end of the credential. Where accounts have no end of life of their own, the account outlives it:
      * taking it for the account's end would call a leak `expiring`. */
     const struct recipe_info *info = recipe_info(owner->app->providers[owner->provider].recipe);
@@ -159,6 +176,8 @@ static void on_done(void *context, struct provision_job *job, const struct recip
         take_created(owner, result, payload, &input);
     else if (input.kind == CORE_INPUT_FOUND)
         take_found(job, result, owner, payload, &input);
+    if (owner->lost)
+        input = (struct core_input){.kind = CORE_INPUT_CREATE_UNKNOWN, .account = owner->account};
     if (result->verdict != RECIPE_VERDICT_SUCCESS && result->reason[0] != '\0')
         app_payload_reason(payload, result->reason);
     app_push(app, &input, payload);

@@ -254,6 +254,8 @@ static void step(struct app *app, struct app_input *input)
         mf_assert(core_reserve(app->core, 0, &error) == 0);
     }
     input->core.now_ms = app_now(app);
+    if (input->payload != NULL && input->payload->extra.failed) /* half an object would spoil the record */
+        mf_buf_clear(&input->payload->extra);
     take_batch(app, input, core_step(app->core, &input->core));
     if (input->payload != NULL) {
         input->payload->next = app->spent;

@@ -2,6 +2,7 @@
 # torture.sh - the n-th allocation of the orchestrator fails, once or for good, in a run and in a clean-up. It may end as it likes, but
 # not with 0 while something is left, not with a fault that a sanitizer sees; and one clean-up with memory leaves nothing.
 #
+#   TORTURE_LIST      only these, for example "937:0 938:1"
 #   MAYFLY_TEST_FULL  every n; otherwise about TORTURE_POINTS (40) of them for each of the two ways
 set -eu
 . "$(dirname "$0")/../lib/case.sh"
@@ -55,6 +56,11 @@ rm -rf "$MAYFLY_STATE"
 step=$((total / points + 1))
 [ -z "${MAYFLY_TEST_FULL:-}" ] || step=1
 tried=0
+for n in ${TORTURE_LIST:-}; do
+    one "$n"
+    tried=$((tried + 1))
+done
+[ -z "${TORTURE_LIST:-}" ] || total=0
 for n in $(seq $((step > 1 ? RANDOM % step + 1 : 1)) $step "$total"); do
     one "$n:1"
     one "$n:0"
