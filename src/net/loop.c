@@ -354,8 +354,15 @@ static int open_loop(struct net_loop *loop, struct mf_error *error)
     return 0;
 }
 
+/* libev would abort, which says nothing of accounts: no descriptor left for what it opens late, or no memory in the kernel. */
+static void on_system_error(const char *text)
+{
+    mf_assert_failed(text, __FILE__, __LINE__, "libev");
+}
+
 int net_loop_create(struct net_loop **out, struct mf_error *error)
 {
+    ev_set_syserr_cb(on_system_error);
     struct net_loop *loop = mf_calloc(1, sizeof *loop);
     if (loop == NULL)
         return mf_fail(error, MF_MEMORY, "event loop: no memory");
