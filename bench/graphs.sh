@@ -37,4 +37,7 @@ for tasks in ${SIZES:-1000 100000 1000000}; do
     line "graph.$tasks.ninja_plan.memory" "$(calculate "$(median ninja-plan 3) / 1024" 0)" MiB
     line "graph.$tasks.by_ninja_load" "$(ratio validate ninja-load 1)" x
     line "graph.$tasks.by_ninja_plan" "$(ratio validate ninja-plan 1)" x
+    line "graph.$tasks.validate.cpu" "$(median validate 2)" ms
+    line "graph.$tasks.cpu_by_ninja_load" "$(ratio validate ninja-load 2)" x
+    line "graph.$tasks.cpu_by_ninja_plan" "$(ratio validate ninja-plan 2)" x
 done

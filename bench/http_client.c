@@ -2,6 +2,7 @@
  * http_client.c - net_client against a bare curl-multi and libev loop that makes the same requests to the same server
  *
  *     bench_http_client [REQUESTS] [ROUNDS]
+ *     bench_http_client --bare URL REQUESTS     only the bare side, once, with the bearer token of $MAYFLY_EMULATOR_TOKEN
  *
  * The server is net/server in a process of its own. Each round runs both sides, one after the other, each in a fresh
  * process: curl's memory functions are process-wide, and the bare side must not pay for ours. Printed are the medians
@@ -34,7 +35,8 @@ struct figures {
     bool good;
 };
 
-static char url[100];
+static char url[256];
+static char authorization[256] = "authorization: " TOKEN; /* of the bare side */
 static uint32_t requests;
 
 static void die(const char *what)
@@ -253,7 +255,7 @@ static void bare_submit(struct bare *bare, struct bare_request *request)
     bare->submitted++;
     request->body_bytes = 0;
     curl_slist_free_all(request->headers);
-    request->headers = curl_slist_append(NULL, "authorization: " TOKEN);
+    request->headers = curl_slist_append(NULL, authorization);
     curl_slist_append(request->headers, "accept: application/json");
     curl_easy_setopt(request->easy, CURLOPT_URL, url);
     curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER, request->headers);
@@ -342,8 +344,24 @@ static double median(double *values, int count)
     return values[count / 2];
 }
 
+/* The least that so many requests to a server which runs already can cost. */
+static int only_bare(const char *given_url, const char *count)
+{
+    const char *token = getenv("MAYFLY_EMULATOR_TOKEN");
+    requests = (uint32_t)strtoul(count, NULL, 10);
+    if (token == NULL || requests < IN_FLIGHT)
+        die("usage: MAYFLY_EMULATOR_TOKEN=... bench_http_client --bare URL REQUESTS (at least 64)");
+    snprintf(url, sizeof url, "%s", given_url);
+    snprintf(authorization, sizeof authorization, "authorization: Bearer %s", token);
+    if (!run_bare())
+        die("the bare side did not get all its answers");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 4 && strcmp(argv[1], "--bare") == 0)
+        return only_bare(argv[2], argv[3]);
     static double our_rate[ROUNDS_MAX], our_cpu[ROUNDS_MAX], bare_rate[ROUNDS_MAX], bare_cpu[ROUNDS_MAX];
     requests = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 40000;
     int rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 7;

@@ -28,7 +28,7 @@ for _ in $(seq "$ROUNDS"); do
     side without "$MAYFLY_BIN" run "$WORK/without.json" --running "$running" --json
     if [ -x "$BENCH_BIN/bench_http_client" ]; then
         requests=$(tail -n 1 "$WORK/receipts" | jq .provider.requests)
-        side bare "$BENCH_BIN/bench_http_client" "$MAYFLY_EMULATOR_URL/accounts" "$requests" 16
+        side bare "$BENCH_BIN/bench_http_client" --bare "$MAYFLY_EMULATOR_URL/accounts" "$requests"
     fi
 done
 of_receipts() { # jq path: the median
@@ -47,5 +47,6 @@ if [ -e "$WORK/bare.figures" ]; then
     line provision.rate_by_bare "$(calculate "$(median bare 1) / ($(median with 1) - $(median without 1))")" x
     line provision.cpu_by_bare "$(calculate "($(median with 2) - $(median without 2)) / $(median bare 2)")" x
 fi
+line provision.records "$(of_receipts .journal.records)" records
 line provision.commits "$(of_receipts .journal.commits)" commits
 line provision.records_by_commit "$(calculate "$(of_receipts .journal.records) / $(of_receipts .journal.commits)")" records
