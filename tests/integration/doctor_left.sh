@@ -24,7 +24,7 @@ mayfly doctor --json
 kill -KILL "$PID"
 mayfly_wait
 # a process that got away, for example by leaving its pid namespace
-MAYFLY_SPAWN=$run-1 sleep 300 </dev/null >/dev/null 2>&1 &
+MAYFLY_SPAWN=$run-1 sleep 300 >/dev/null 2>&1 &
 STARTED_PIDS+=($!)
 stray=$!
 
