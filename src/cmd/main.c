@@ -30,8 +30,6 @@
     X("LD_*") X("MALLOC_*") X("GLIBC_TUNABLES") X("GCONV_PATH") X("LOCPATH") X("NLSPATH") X("RESOLV_*") X("*_proxy")   \
     X("*_PROXY") X("SSLKEYLOGFILE") X("OPENSSL_*") X("CURL_HOME") X("CURL_SSL_BACKEND") X("SQLITE_*") X("LIBEV_FLAGS")
 
-int runner_main(int argc, char **argv) __attribute__((weak)); /* until the runner is there */
-
 static void fill_standard_descriptors(void)
 {
     for (;;) {
@@ -128,7 +126,7 @@ static void harden(bool is_runner)
 
 int main(int argc, char **argv)
 {
-    bool is_runner = argc > 1 && strcmp(argv[1], "runner") == 0 && runner_main != NULL;
+    bool is_runner = argc > 1 && strcmp(argv[1], "runner") == 0;
     harden(is_runner);
     CRASH_ARM();
     return is_runner ? runner_main(argc - 1, argv + 1) : options_dispatch(argc, argv);

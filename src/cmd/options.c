@@ -2,6 +2,7 @@
 #include "cmd/options.h"
 
 #include "base/buf.h"
+#include "cmd/commands.h"
 #include "cmd/option_table.h"
 #include "json/write.h"
 
@@ -12,16 +13,6 @@
 #define EXIT_USAGE 2
 #define SHOWN_MAX 80 /* characters of what the user typed, in a message */
 #define NAMES_MAX 64 /* options of one command, or commands */
-
-/* A program that is built without one of the command files still links. */
-#define COMMAND(name, function, arguments, arguments_min, arguments_max, line, text)                                   \
-    int function(const struct options *options) __attribute__((weak));
-#define OPTION(command, name, argument, repeatable, help)
-#define GROUP(title)
-#include "cmd/options.def"
-#undef COMMAND
-#undef OPTION
-#undef GROUP
 
 const struct command_row *command_rows(void)
 {
