@@ -60,13 +60,15 @@ static int open_directory(struct app *app, struct mf_error *error)
         return -1;
     if (fresh) {
         bool generated;
-        if (state_owner(app->state, app->options.owner, app->owner, &generated, error) != 0 || state_run_create(app->state, app->run_id, &app->run_dir_fd, error) != 0)
+        if (state_owner(app->state, app->options.owner, app->owner, &generated, error) != 0 ||
+            state_run_create(app->state, app->run_id, &app->run_dir_fd, error) != 0)
             return -1;
         if (generated)
             app_note(app, "owner: this machine has no usable machine-id; generated `%s` and stored it", app->owner);
     } else {
         snprintf(app->run_id, sizeof app->run_id, "%s", app->options.run);
-        if (state_run_open(app->state, app->run_id, &app->run_dir_fd, error) != 0 || state_run_lock(app->state, app->run_id, &app->lock_fd, error) != 0)
+        if (state_run_open(app->state, app->run_id, &app->run_dir_fd, error) != 0 ||
+            state_run_lock(app->state, app->run_id, &app->lock_fd, error) != 0)
             return -1; /* a new run's lock was taken with its directory */
     }
     CRASH_POINT(1);
@@ -104,7 +106,11 @@ static void woken(void *context)
 static void on_hold(void *context, uint32_t provider, int64_t until_ms)
 {
     struct app *app = context;
-    app_push(app, &(struct core_input){.kind = CORE_INPUT_PROVIDER_HOLD, .provider = provider, .until_ms = until_ms - app->start_ms + app->base_ms}, NULL);
+    app_push(app,
+             &(struct core_input){.kind = CORE_INPUT_PROVIDER_HOLD,
+                                  .provider = provider,
+                                  .until_ms = until_ms - app->start_ms + app->base_ms},
+             NULL);
 }
 
 static void on_provision_note(void *context, uint32_t provider, const char *text)
@@ -123,9 +129,16 @@ static int open_network(struct app *app, struct mf_error *error)
     if (providers == NULL)
         return mf_fail(error, MF_MEMORY, "providers: no memory");
     for (uint32_t i = 0; i < app->provider_count; i++)
-        providers[i] = (struct provision_provider){.recipe = app->providers[i].recipe, .base_url = app->providers[i].base_url, .inputs = app->providers[i].inputs, .input_count = app->providers[i].input_count,
-                                                   .credential = app_provider_credential, .credential_context = &app->providers[i], .rate_file = app->providers[i].served ? NULL : app->providers[i].rate_path};
-    int result = provision_create(&app->provision, app->loop, app->client, providers, app->provider_count, 0, &events, app, error);
+        providers[i] =
+            (struct provision_provider){.recipe = app->providers[i].recipe,
+                                        .base_url = app->providers[i].base_url,
+                                        .inputs = app->providers[i].inputs,
+                                        .input_count = app->providers[i].input_count,
+                                        .credential = app_provider_credential,
+                                        .credential_context = &app->providers[i],
+                                        .rate_file = app->providers[i].served ? NULL : app->providers[i].rate_path};
+    int result = provision_create(&app->provision, app->loop, app->client, providers, app->provider_count, 0, &events,
+                                  app, error);
     mf_free(providers);
     net_loop_on_wake(app->loop, woken, app);
     return result;
@@ -144,15 +157,21 @@ static void on_signal(void *context, int signal_number)
         app->signal_number = signal_number;
     core_totals(app->core, &totals);
     if (app->signals <= 2) {
-        app_note(app, app->signals == 1 ? "stopping: agents are asked to end, then every account is torn down (Ctrl-C again: kill them now)"
-                                        : "killing the agents; the teardown goes on");
+        app_note(
+            app,
+            app->signals == 1
+                ? "stopping: agents are asked to end, then every account is torn down (Ctrl-C again: kill them now)"
+                : "killing the agents; the teardown goes on");
         app_push(app, &(struct core_input){.kind = CORE_INPUT_SIGNAL, .level = app->signals}, NULL);
         return;
     }
     uint32_t open = 0;
     for (int state = CORE_ACCOUNT_STATE_CREATING; state <= CORE_ACCOUNT_STATE_DELETING; state++)
         open += totals.accounts[state];
-    app_note(app, "still open: %u agents, %u accounts; teardown goes on (only SIGKILL skips it, then run `mayfly teardown %s`)", totals.live, open, app->run_id);
+    app_note(
+        app,
+        "still open: %u agents, %u accounts; teardown goes on (only SIGKILL skips it, then run `mayfly teardown %s`)",
+        totals.live, open, app->run_id);
 }
 
 static void on_refresh(void *context)
@@ -202,12 +221,17 @@ static int check_cleanable(const struct app *app, struct mf_error *error)
         left += totals.accounts[state];
     if (!app->missing_credential || left == 0)
         return 0;
-    return mf_fail(error, MF_PROVIDER, "run %s: %u accounts may still exist, and an operator's credential is missing; give --credential NAME=file:PATH", app->run_id, left);
+    return mf_fail(error, MF_PROVIDER,
+                   "run %s: %u accounts may still exist, and an operator's credential is missing; give --credential "
+                   "NAME=file:PATH",
+                   app->run_id, left);
 }
 
 static int open_core(struct app *app, struct mf_error *error)
 {
-    if (app_build_core_graph(app, error) != 0 || core_create(&app->core, &app->core_graph, &app->limits, random_seed(), error) != 0 || name_tasks(app, error) != 0)
+    if (app_build_core_graph(app, error) != 0 ||
+        core_create(&app->core, &app->core_graph, &app->limits, random_seed(), error) != 0 ||
+        name_tasks(app, error) != 0)
         return -1;
     if (app->options.mode == APP_RUN)
         return app_open_new(app, error);
@@ -218,7 +242,8 @@ static int check_faults(const struct app *app, struct mf_error *error)
 {
     if (app->options.faults == NULL || app->emulator.pid != 0)
         return 0;
-    return mf_fail(error, MF_USAGE, "--faults: it is for the built-in emulator; give the script to your own `mayfly emulate`");
+    return mf_fail(error, MF_USAGE,
+                   "--faults: it is for the built-in emulator; give the script to your own `mayfly emulate`");
 }
 
 static int open_all(struct app *app, struct mf_error *error)
@@ -261,7 +286,8 @@ int app_create(struct app **out, const struct app_options *options, struct mf_er
         memcpy(id, app->run_id, sizeof id);
         app_destroy(app);
         struct state_dir *state;
-        if (empty && state_open(&state, options->state_path, false, NULL) == 0) { /* nothing was started: leave nothing */
+        if (empty &&
+            state_open(&state, options->state_path, false, NULL) == 0) { /* nothing was started: leave nothing */
             state_run_remove(state, id, NULL);
             state_close(state);
         }
@@ -280,7 +306,10 @@ static int push_reruns(struct app *app)
         for (uint32_t node = 0; node < core_node_count(app->core) && !found; node++) {
             found = strcmp(app_node_path(app, node), app->options.tasks[i]) == 0;
             if (found)
-                app_push(app, &(struct core_input){.kind = CORE_INPUT_RERUN, .node = node, .flag = app->options.with_dependents}, NULL);
+                app_push(
+                    app,
+                    &(struct core_input){.kind = CORE_INPUT_RERUN, .node = node, .flag = app->options.with_dependents},
+                    NULL);
         }
         if (!found) {
             app_note(app, "rerun: run %s has no task `%s`", app->run_id, app->options.tasks[i]);

@@ -105,7 +105,8 @@ static void draw_totals(struct progress *progress, struct app *app, uint32_t col
     for (int state = CORE_ACCOUNT_STATE_CREATING; state <= CORE_ACCOUNT_STATE_DELETING; state++)
         open += totals.accounts[state];
     mf_buf_init(&line, 512);
-    mf_buf_printf(&line, "%7s  %u of %u done, %u running", mf_format_duration(elapsed_ms, text), done, all, totals.live);
+    mf_buf_printf(&line, "%7s  %u of %u done, %u running", mf_format_duration(elapsed_ms, text), done, all,
+                  totals.live);
     if (failed > 0)
         mf_buf_printf(&line, ", %u failed", failed);
     if (leaked > 0)
@@ -176,5 +177,10 @@ static void board_closed(void *context, struct app *app, const struct app_receip
 
 struct app_observer board_observer(struct progress *progress)
 {
-    return (struct app_observer){.opened = board_opened, .record = board_record, .note = board_note, .turn = board_turn, .closed = board_closed, .context = progress};
+    return (struct app_observer){.opened = board_opened,
+                                 .record = board_record,
+                                 .note = board_note,
+                                 .turn = board_turn,
+                                 .closed = board_closed,
+                                 .context = progress};
 }

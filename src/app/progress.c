@@ -32,7 +32,8 @@ void progress_destroy(struct progress *progress)
 static void stamp(const struct progress *progress, struct app *app)
 {
     char since[24];
-    fprintf(progress->out, "%s%7s%s  ", COLOUR(progress, "\033[2m"), mf_format_duration(app_now(app) - progress->opened_ms, since), COLOUR(progress, "\033[0m"));
+    fprintf(progress->out, "%s%7s%s  ", COLOUR(progress, "\033[2m"),
+            mf_format_duration(app_now(app) - progress->opened_ms, since), COLOUR(progress, "\033[0m"));
 }
 
 static void plain_opened(void *context, struct app *app)
@@ -40,14 +41,16 @@ static void plain_opened(void *context, struct app *app)
     struct progress *progress = context;
     const char *name = app_run_name(app);
     progress->opened_ms = app_now(app);
-    fprintf(progress->out, "run %s%s%s  %u tasks, %u at a time\n", app_run_id(app), name[0] != '\0' ? "  " : "", name, graph_task_count(app_graph(app)), app_running_max(app));
+    fprintf(progress->out, "run %s%s%s  %u tasks, %u at a time\n", app_run_id(app), name[0] != '\0' ? "  " : "", name,
+            graph_task_count(app_graph(app)), app_running_max(app));
     fflush(progress->out);
 }
 
 struct progress_exit *progress_exit_of(struct progress *progress, uint32_t node)
 {
     size_t before = progress->exit_capacity;
-    if (mf_grow((void **)&progress->exits, &progress->exit_capacity, (size_t)node + 1, sizeof *progress->exits, 64) != 0)
+    if (mf_grow((void **)&progress->exits, &progress->exit_capacity, (size_t)node + 1, sizeof *progress->exits, 64) !=
+        0)
         return NULL;
     if (progress->exit_capacity > before)
         memset(progress->exits + before, 0, (progress->exit_capacity - before) * sizeof *progress->exits);
@@ -59,7 +62,8 @@ static void remember_exit(struct progress *progress, const struct core_record *r
 {
     struct progress_exit *exit = progress_exit_of(progress, record->node);
     if (exit != NULL)
-        *exit = (struct progress_exit){.known = true, .code = (int32_t)record->facts[1], .signal_number = (int32_t)record->facts[2]};
+        *exit = (struct progress_exit){
+            .known = true, .code = (int32_t)record->facts[1], .signal_number = (int32_t)record->facts[2]};
 }
 
 static void forget_exit(struct progress *progress, uint32_t node)
@@ -80,7 +84,8 @@ static void exit_suffix(struct progress *progress, uint32_t node, struct mf_buf 
         mf_buf_printf(out, ": exit %d", exit->code);
 }
 
-static void describe_end(struct progress *progress, struct app *app, const struct core_record *record, struct mf_buf *out)
+static void describe_end(struct progress *progress, struct app *app, const struct core_record *record,
+                         struct mf_buf *out)
 {
     const struct core_node_view *view = &progress->view;
     char text[24];
@@ -92,18 +97,24 @@ static void describe_end(struct progress *progress, struct app *app, const struc
     case CORE_TASK_BACKOFF:
         mf_buf_printf(out, "failed (%s)", core_class_name((enum core_class)record->facts[1]));
         exit_suffix(progress, record->node, out);
-        mf_buf_printf(out, "; attempt %u in %s", view->attempt + 1, mf_format_duration(record->facts[2] > record->at_ms ? record->facts[2] - record->at_ms : 0, text));
+        mf_buf_printf(
+            out, "; attempt %u in %s", view->attempt + 1,
+            mf_format_duration(record->facts[2] > record->at_ms ? record->facts[2] - record->at_ms : 0, text));
         break;
     case CORE_TASK_FAILED:
     case CORE_TASK_TIMED_OUT:
-        mf_buf_printf(out, "%s (%s)", record->kind == CORE_TASK_FAILED ? "failed" : "timed out", core_class_name((enum core_class)record->facts[1]));
+        mf_buf_printf(out, "%s (%s)", record->kind == CORE_TASK_FAILED ? "failed" : "timed out",
+                      core_class_name((enum core_class)record->facts[1]));
         exit_suffix(progress, record->node, out);
         break;
     case CORE_TASK_CANCELLED:
         mf_buf_text(out, "cancelled");
         break;
     case CORE_TASK_SKIPPED:
-        mf_buf_printf(out, "skipped: `%s` did not end as needed", record->facts[0] >= 0 && record->facts[0] < (int64_t)core_node_count(app_core(app)) ? app_node_path(app, (uint32_t)record->facts[0]) : "?");
+        mf_buf_printf(out, "skipped: `%s` did not end as needed",
+                      record->facts[0] >= 0 && record->facts[0] < (int64_t)core_node_count(app_core(app))
+                          ? app_node_path(app, (uint32_t)record->facts[0])
+                          : "?");
         break;
     default:
         break;
@@ -129,12 +140,16 @@ bool progress_describe(struct progress *progress, struct app *app, const struct 
         mf_buf_printf(out, "expanded to %lld", (long long)record->facts[0]);
         return true;
     case CORE_TASK_STOP:
-        mf_buf_printf(out, "stopping (%s)%s", core_stop_name((enum core_stop)record->facts[0]), record->facts[1] > 1 ? ": killed" : "");
+        mf_buf_printf(out, "stopping (%s)%s", core_stop_name((enum core_stop)record->facts[0]),
+                      record->facts[1] > 1 ? ": killed" : "");
         return true;
     case CORE_ACCOUNT_UNKNOWN:
     case CORE_ACCOUNT_LEAKED:
         app_tag(app, record->account, tag, sizeof tag);
-        mf_buf_printf(out, record->kind == CORE_ACCOUNT_LEAKED ? "account %s LEAKED" : "account %s: an answer was lost, looking for it", tag);
+        mf_buf_printf(out,
+                      record->kind == CORE_ACCOUNT_LEAKED ? "account %s LEAKED"
+                                                          : "account %s: an answer was lost, looking for it",
+                      tag);
         return true;
     case CORE_RUN_DRAINING:
         mf_buf_printf(out, "nothing new starts (%s)", core_drain_name((enum core_drain)record->facts[0]));
@@ -174,7 +189,8 @@ void progress_line(struct progress *progress, struct app *app, const struct core
         stamp(progress, app);
         if (record->node != CORE_NONE)
             fprintf(progress->out, "%-24s ", app_node_path(app, record->node));
-        fprintf(progress->out, "%s%s%s%s%s\n", progress->colour ? line_colour(record) : "", mf_buf_cstr(&text), COLOUR(progress, "\033[0m"), reason.length > 0 ? ": " : "", mf_buf_cstr(&reason));
+        fprintf(progress->out, "%s%s%s%s%s\n", progress->colour ? line_colour(record) : "", mf_buf_cstr(&text),
+                COLOUR(progress, "\033[0m"), reason.length > 0 ? ": " : "", mf_buf_cstr(&reason));
     }
     mf_buf_free(&text);
     mf_buf_free(&reason);
@@ -315,9 +331,14 @@ struct app_observer progress_observer(struct progress *progress)
 {
     switch (progress->kind) {
     case PROGRESS_PLAIN:
-        return (struct app_observer){.opened = plain_opened, .record = plain_record, .note = plain_note, .context = progress};
+        return (struct app_observer){
+            .opened = plain_opened, .record = plain_record, .note = plain_note, .context = progress};
     case PROGRESS_JSON:
-        return (struct app_observer){.opened = json_opened, .record = json_record, .note = json_note, .closed = json_closed, .context = progress};
+        return (struct app_observer){.opened = json_opened,
+                                     .record = json_record,
+                                     .note = json_note,
+                                     .closed = json_closed,
+                                     .context = progress};
     case PROGRESS_BOARD:
         return board_observer(progress);
     }

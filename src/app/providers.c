@@ -10,14 +10,14 @@
 #include "app/recipes.h"
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "json/write.h"
 #include "store/hash.h"
+#include "json/write.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ORIGIN_BYTES_MAX 320u /* a scheme, a host name of at most 253, a port */
+#define ORIGIN_BYTES_MAX 320u                  /* a scheme, a host name of at most 253, a port */
 #define EMULATOR_TOKEN "MAYFLY_EMULATOR_TOKEN" /* as `mayfly emulate` reads it */
 
 const char *app_provider_name(const struct app *app, uint32_t provider)
@@ -40,7 +40,8 @@ int app_provider_credential(void *context, bool fresh, struct mf_span *out, stru
         provider->credential_read = true;
     }
     if (provider->credential.length == 0)
-        return mf_fail(error, MF_USAGE, "provider `%s`: no operator's credential; give `--credential %s=file:PATH`", provider->name, provider->name);
+        return mf_fail(error, MF_USAGE, "provider `%s`: no operator's credential; give `--credential %s=file:PATH`",
+                       provider->name, provider->name);
     *out = mf_buf_view(&provider->credential);
     return 0;
 }
@@ -61,7 +62,9 @@ int app_provider_address(struct app_provider *provider, const char *url, bool al
     if (net_check_base_url(url, &loopback, error) != 0)
         return mf_wrap(error, "provider `%s`: base url", provider->name);
     if (app_provider_override(info) != NULL && !loopback && !allow_base_url)
-        return mf_fail(error, MF_USAGE, "provider `%s`: %s points away from this machine (%s); give --allow-base-url if it is meant", provider->name, info->base_url_env, url);
+        return mf_fail(error, MF_USAGE,
+                       "provider `%s`: %s points away from this machine (%s); give --allow-base-url if it is meant",
+                       provider->name, info->base_url_env, url);
     if (net_origin(url, origin, sizeof origin, error) != 0)
         return mf_wrap(error, "provider `%s`: base url", provider->name);
     size_t length = strlen(url);
@@ -69,16 +72,20 @@ int app_provider_address(struct app_provider *provider, const char *url, bool al
         length--;
     provider->base_url = mf_strndup(url, length);
     provider->origin = mf_strdup(origin);
-    return provider->base_url != NULL && provider->origin != NULL ? 0 : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+    return provider->base_url != NULL && provider->origin != NULL
+               ? 0
+               : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
 }
 
 static int open_address(struct app *app, struct app_provider *provider, struct mf_error *error)
 {
     const struct recipe_info *info = recipe_info(provider->recipe);
     const char *override = app_provider_override(info);
-    if (provider->base_url != NULL) { /* of an earlier run: the address that it used, whatever the environment says now */
+    if (provider->base_url !=
+        NULL) { /* of an earlier run: the address that it used, whatever the environment says now */
         provider->origin = mf_alloc(ORIGIN_BYTES_MAX);
-        return provider->origin != NULL ? net_origin(provider->base_url, provider->origin, ORIGIN_BYTES_MAX, error) : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+        return provider->origin != NULL ? net_origin(provider->base_url, provider->origin, ORIGIN_BYTES_MAX, error)
+                                        : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
     }
     const char *url = override != NULL ? override : info->base_url;
     if (override == NULL && info->emulated) {
@@ -96,14 +103,17 @@ static int open_terms(struct app *app, const struct app_provider *provider, stru
     if (info->terms_count == 0 || app->options.mode == APP_TEARDOWN || state_terms_accepted(app->state, provider->name))
         return 0;
     for (uint32_t i = 0; i < app->options.accept_terms_count; i++)
-        if (strcmp(app->options.accept_terms[i], provider->name) == 0 || strcmp(app->options.accept_terms[i], info->name) == 0)
+        if (strcmp(app->options.accept_terms[i], provider->name) == 0 ||
+            strcmp(app->options.accept_terms[i], info->name) == 0)
             return 0;
     char list[600] = "";
     for (uint32_t i = 0; i < info->terms_count; i++) {
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", info->terms[i].url);
     }
-    return mf_fail(error, MF_USAGE, "provider `%s`: its terms are not accepted (%s); read them, then give --accept-terms %s", provider->name, list, provider->name);
+    return mf_fail(error, MF_USAGE,
+                   "provider `%s`: its terms are not accepted (%s); read them, then give --accept-terms %s",
+                   provider->name, list, provider->name);
 }
 
 /* The graph's own source as text; a file is relative to the graph. */
@@ -114,9 +124,11 @@ static char *declared_source(const struct app *app, const struct graph_provider 
     if (declared->credential == GRAPH_CREDENTIAL_ENV)
         mf_buf_printf(&text, "env:%s", declared->credential_source);
     else if (declared->credential == GRAPH_CREDENTIAL_FILE)
-        mf_buf_printf(&text, declared->credential_source[0] == '/' ? "file:%s%s" : "file:%s/%s", declared->credential_source[0] == '/' ? "" : app->base_dir, declared->credential_source);
+        mf_buf_printf(&text, declared->credential_source[0] == '/' ? "file:%s%s" : "file:%s/%s",
+                      declared->credential_source[0] == '/' ? "" : app->base_dir, declared->credential_source);
     else if (declared->credential == GRAPH_CREDENTIAL_COMMAND)
-        mf_buf_printf(&text, "command:%.*s", MF_SPAN_ARGS(json_raw(graph_document(app->graph), declared->credential_command)));
+        mf_buf_printf(&text, "command:%.*s",
+                      MF_SPAN_ARGS(json_raw(graph_document(app->graph), declared->credential_command)));
     char *source = text.length > 0 ? mf_buf_take(&text) : NULL;
     mf_buf_free(&text);
     return source;
@@ -130,7 +142,8 @@ static const char *given_source(const struct app_pair *given, uint32_t count, co
     return NULL;
 }
 
-int app_provider_source(struct app_provider *provider, const struct app_pair *given, uint32_t given_count, struct mf_error *error)
+int app_provider_source(struct app_provider *provider, const struct app_pair *given, uint32_t given_count,
+                        struct mf_error *error)
 {
     const char *source = given_source(given, given_count, provider->name);
     if (source != NULL) {
@@ -140,12 +153,14 @@ int app_provider_source(struct app_provider *provider, const struct app_pair *gi
     if (provider->source == NULL && recipe_info(provider->recipe)->emulated)
         provider->source = mf_strdup("env:" EMULATOR_TOKEN);
     if (provider->source != NULL && credential_fault(provider->source) != NULL)
-        return mf_fail(error, MF_USAGE, "provider `%s`: credential: %s", provider->name, credential_fault(provider->source));
+        return mf_fail(error, MF_USAGE, "provider `%s`: credential: %s", provider->name,
+                       credential_fault(provider->source));
     struct mf_span value;
     return app_provider_credential(provider, false, &value, error);
 }
 
-static int open_credential(struct app *app, struct app_provider *provider, const struct graph_provider *declared, struct mf_error *error)
+static int open_credential(struct app *app, struct app_provider *provider, const struct graph_provider *declared,
+                           struct mf_error *error)
 {
     mf_buf_init_secret(&provider->credential, APP_CREDENTIAL_BYTES_MAX);
     if (!recipe_info(provider->recipe)->needs_credential)
@@ -164,7 +179,8 @@ static int open_credential(struct app *app, struct app_provider *provider, const
     return 0;
 }
 
-static int open_inputs(struct app *app, struct app_provider *provider, const struct graph_provider *declared, struct mf_error *error)
+static int open_inputs(struct app *app, struct app_provider *provider, const struct graph_provider *declared,
+                       struct mf_error *error)
 {
     const struct recipe_info *info = recipe_info(provider->recipe);
     const struct json_document *document = graph_document(app->graph);
@@ -172,12 +188,14 @@ static int open_inputs(struct app *app, struct app_provider *provider, const str
     if (provider->inputs == NULL)
         return mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
     for (uint32_t i = 0; i < info->inputs_count; i++) {
-        uint32_t node = declared->inputs != JSON_NONE ? json_member(document, declared->inputs, info->inputs[i]) : JSON_NONE;
+        uint32_t node =
+            declared->inputs != JSON_NONE ? json_member(document, declared->inputs, info->inputs[i]) : JSON_NONE;
         struct mf_buf value;
         mf_buf_init(&value, 8192);
         struct template_values none = {.run_id = mf_span(app->run_id)};
         if (node == JSON_NONE)
-            return mf_fail(error, MF_INPUT, "provider `%s`: input `%s` is missing; give it in providers.%s.inputs", provider->name, info->inputs[i], provider->name);
+            return mf_fail(error, MF_INPUT, "provider `%s`: input `%s` is missing; give it in providers.%s.inputs",
+                           provider->name, info->inputs[i], provider->name);
         if (template_expand_node(app->graph, node, &none, &value, "input", error) != 0) {
             mf_buf_free(&value);
             return mf_wrap(error, "provider `%s`: input `%s`", provider->name, info->inputs[i]);
@@ -203,8 +221,10 @@ static int open_one(struct app *app, uint32_t index, struct mf_error *error)
     provider->recipe_sha256 = mf_strdup(sha256);
     provider->rate_path = state_rate_path(app->state, provider->name);
     if (recipe_info(provider->recipe)->kind == RECIPE_KIND_SERVICE)
-        return mf_fail(error, MF_INPUT, "provider `%s`: its recipe is a service, which gives no accounts", declared->name);
-    if (open_terms(app, provider, error) != 0 || open_address(app, provider, error) != 0 || open_inputs(app, provider, declared, error) != 0)
+        return mf_fail(error, MF_INPUT, "provider `%s`: its recipe is a service, which gives no accounts",
+                       declared->name);
+    if (open_terms(app, provider, error) != 0 || open_address(app, provider, error) != 0 ||
+        open_inputs(app, provider, declared, error) != 0)
         return -1;
     return open_credential(app, provider, declared, error);
 }
@@ -212,25 +232,32 @@ static int open_one(struct app *app, uint32_t index, struct mf_error *error)
 static int check_lifetimes(const struct app *app, const struct graph_task *task, struct mf_error *error)
 {
     const struct graph_profile *profile = &graph_profiles(app->graph)[task->profile];
-    int64_t need = profile->timeout_ms + (task->verify ? profile->verify_timeout_ms : 0) + profile->grace_ms + core_limits_default.lease_margin_ms;
+    int64_t need = profile->timeout_ms + (task->verify ? profile->verify_timeout_ms : 0) + profile->grace_ms +
+                   core_limits_default.lease_margin_ms;
     for (uint32_t s = 0; s < task->slot_count; s++) {
         const struct app_provider *provider = &app->providers[graph_slots(app->graph)[task->slot_first + s].provider];
         int64_t lifetime = recipe_info(provider->recipe)->lifetime_ms;
         char have[24], want[24];
         if (lifetime > 0 && lifetime < need)
-            return mf_fail(error, MF_INPUT, "task `%.*s`: timeout + verify + grace + 60s is %s, but an account of `%s` lives only %s", MF_SPAN_ARGS(task->name), mf_format_duration(need, want), provider->name, mf_format_duration(lifetime, have));
+            return mf_fail(error, MF_INPUT,
+                           "task `%.*s`: timeout + verify + grace + 60s is %s, but an account of `%s` lives only %s",
+                           MF_SPAN_ARGS(task->name), mf_format_duration(need, want), provider->name,
+                           mf_format_duration(lifetime, have));
     }
     return 0;
 }
 
-static int check_slot(const struct app *app, const struct graph_task *task, const struct graph_slot *slot, struct mf_error *error)
+static int check_slot(const struct app *app, const struct graph_task *task, const struct graph_slot *slot,
+                      struct mf_error *error)
 {
     const struct recipe *recipe = app->providers[slot->provider].recipe;
     uint32_t count = graph_permission_count(app->graph, slot->permissions);
     if (count > APP_PERMISSIONS_MAX)
-        return mf_fail(error, MF_LIMIT, "task `%.*s`: more than %u permissions", MF_SPAN_ARGS(task->name), APP_PERMISSIONS_MAX);
+        return mf_fail(error, MF_LIMIT, "task `%.*s`: more than %u permissions", MF_SPAN_ARGS(task->name),
+                       APP_PERMISSIONS_MAX);
     if (slot->keep_on_success && !recipe_info(recipe)->has_claim)
-        return mf_fail(error, MF_INPUT, "task `%.*s`: keep: accounts of `%s` cannot be claimed", MF_SPAN_ARGS(task->name), app->providers[slot->provider].name);
+        return mf_fail(error, MF_INPUT, "task `%.*s`: keep: accounts of `%s` cannot be claimed",
+                       MF_SPAN_ARGS(task->name), app->providers[slot->provider].name);
     for (uint32_t i = 0; i < count; i++) {
         struct mf_span name = graph_permission(app->graph, slot->permissions, i).name;
         if (!recipe_has_permission(recipe, name))

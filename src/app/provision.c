@@ -53,7 +53,8 @@ static int take_credential(struct provision_job *job, struct recipe_vars *vars, 
     if (provider->credential(provider->credential_context, false, &credential, error) != 0)
         return -1;
     if (mf_buf_span(&job->credential, credential) != 0)
-        return mf_fail(error, MF_LIMIT, "provider %s: the operator's credential is too long", recipe_info(provider->recipe)->name);
+        return mf_fail(error, MF_LIMIT, "provider %s: the operator's credential is too long",
+                       recipe_info(provider->recipe)->name);
     vars->credential = mf_buf_view(&job->credential);
     return 0;
 }
@@ -89,15 +90,20 @@ static int prepare(struct provision_job *job, const struct provision_spec *spec,
     return recipe_begin(&job->exec, gate->provider.recipe, &vars, error);
 }
 
-int provision_start(struct provision *provision, const struct provision_spec *spec, const struct provision_calls *calls, void *context,
-                    struct provision_job **out, struct mf_error *error)
+int provision_start(struct provision *provision, const struct provision_spec *spec, const struct provision_calls *calls,
+                    void *context, struct provision_job **out, struct mf_error *error)
 {
     mf_assert(spec->provider < provision->gate_count);
     *out = NULL;
     struct provision_job *job = mf_calloc(1, sizeof *job);
     if (job == NULL)
         return mf_fail(error, MF_MEMORY, "provisioning: no memory for a job");
-    *job = (struct provision_job){.provision = provision, .provider = spec->provider, .op = spec->op, .teardown = spec->teardown, .calls = calls, .context = context,
+    *job = (struct provision_job){.provision = provision,
+                                  .provider = spec->provider,
+                                  .op = spec->op,
+                                  .teardown = spec->teardown,
+                                  .calls = calls,
+                                  .context = context,
                                   .next = provision->jobs};
     if (provision->jobs != NULL)
         provision->jobs->previous = job;
@@ -125,7 +131,8 @@ void provision_cancel(struct provision_job *job)
     job->cancelled = true;
     switch (job->state) {
     case PROVISION_AT_GATE:
-        provision_queue_remove(job->teardown ? &provision_gate_of(job)->teardown : &provision_gate_of(job)->others, job);
+        provision_queue_remove(job->teardown ? &provision_gate_of(job)->teardown : &provision_gate_of(job)->others,
+                               job);
         provision_advance(job, &unsent, true);
         break;
     case PROVISION_IN_WAIT:
@@ -162,7 +169,8 @@ static void wake(void *context)
     net_loop_wake(context);
 }
 
-static int open_parts(struct provision *provision, const struct provision_provider *providers, uint32_t pow_threads, struct mf_error *error)
+static int open_parts(struct provision *provision, const struct provision_provider *providers, uint32_t pow_threads,
+                      struct mf_error *error)
 {
     bool proofs = false;
     for (uint32_t i = 0; i < provision->gate_count; i++) {
@@ -177,8 +185,9 @@ static int open_parts(struct provision *provision, const struct provision_provid
     return net_timer_create(&provision->later_timer, provision->loop, provision_on_later, provision, error);
 }
 
-int provision_create(struct provision **out, struct net_loop *loop, struct net_client *client, const struct provision_provider *providers,
-                     uint32_t provider_count, uint32_t pow_threads, const struct provision_events *events, void *context, struct mf_error *error)
+int provision_create(struct provision **out, struct net_loop *loop, struct net_client *client,
+                     const struct provision_provider *providers, uint32_t provider_count, uint32_t pow_threads,
+                     const struct provision_events *events, void *context, struct mf_error *error)
 {
     *out = NULL;
     struct provision *provision = mf_calloc(1, sizeof *provision);
@@ -188,7 +197,12 @@ int provision_create(struct provision **out, struct net_loop *loop, struct net_c
         mf_free(gates);
         return mf_fail(error, MF_MEMORY, "provisioning: no memory");
     }
-    *provision = (struct provision){.loop = loop, .client = client, .gates = gates, .gate_count = provider_count, .events = events, .context = context};
+    *provision = (struct provision){.loop = loop,
+                                    .client = client,
+                                    .gates = gates,
+                                    .gate_count = provider_count,
+                                    .events = events,
+                                    .context = context};
     mf_rng_seed(&provision->rng, (uint64_t)provision_wall_ms() ^ (uint64_t)(uintptr_t)provision);
     if (open_parts(provision, providers, pow_threads, error) != 0) {
         provision_destroy(provision);
@@ -220,7 +234,8 @@ void provision_destroy(struct provision *provision)
 void provision_crash_points(struct provision *provision)
 {
     for (struct provision_job *job = provision->jobs; job != NULL; job = job->next) {
-        if (job->state != PROVISION_IN_FLIGHT || job->seen_sent || !job->want.http.effect || !net_request_sent(job->request))
+        if (job->state != PROVISION_IN_FLIGHT || job->seen_sent || !job->want.http.effect ||
+            !net_request_sent(job->request))
             continue;
         job->seen_sent = true;
         if (job->op == RECIPE_CREATE)

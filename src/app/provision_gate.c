@@ -13,10 +13,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEARDOWN_SHARE 5           /* one request of so many is kept back */
-#define REFUSED_MS_MIN 250         /* first pause after a 429 that names no time; doubles */
+#define TEARDOWN_SHARE 5   /* one request of so many is kept back */
+#define REFUSED_MS_MIN 250 /* first pause after a 429 that names no time; doubles */
 #define REFUSED_MS_MAX 60000
-#define NOTE_FROM_MS 1000          /* shorter pauses are nobody's business */
+#define NOTE_FROM_MS 1000 /* shorter pauses are nobody's business */
 
 void provision_queue_push(struct provision_queue *queue, struct provision_job *job)
 {

@@ -18,11 +18,11 @@
 #define CONNECT_MS 10000
 #define STALL_MS 30000
 #define TOTAL_MS 60000
-#define ANSWER_BYTES_MAX (8u << 20)   /* lists of 1,000 objects are below 2 MiB */
-#define HEADERS_MAX 128u              /* of an answer; more are not looked at */
-#define TRIES_MAX 3                   /* of a request without effect */
-#define TRY_AGAIN_MS 100              /* doubles, with jitter */
-#define WAIT_IN_JOB_MS_MAX 5000       /* a longer Retry-After ends the job: its caller decides */
+#define ANSWER_BYTES_MAX (8u << 20) /* lists of 1,000 objects are below 2 MiB */
+#define HEADERS_MAX 128u            /* of an answer; more are not looked at */
+#define TRIES_MAX 3                 /* of a request without effect */
+#define TRY_AGAIN_MS 100            /* doubles, with jitter */
+#define WAIT_IN_JOB_MS_MAX 5000     /* a longer Retry-After ends the job: its caller decides */
 
 int64_t provision_wall_ms(void)
 {
@@ -131,13 +131,16 @@ static bool refresh(struct provision_job *job)
     if (job->refreshed || job->cancelled || provider->credential == NULL || job->credential.length == 0)
         return false;
     job->refreshed = true;
-    bool changed = provider->credential(provider->credential_context, false, &fresh, NULL) == 0 && !same_secret(fresh, &job->credential);
+    bool changed = provider->credential(provider->credential_context, false, &fresh, NULL) == 0 &&
+                   !same_secret(fresh, &job->credential);
     if (!changed) /* else another job has read it meanwhile */
-        changed = provider->credential(provider->credential_context, true, &fresh, NULL) == 0 && !same_secret(fresh, &job->credential);
+        changed = provider->credential(provider->credential_context, true, &fresh, NULL) == 0 &&
+                  !same_secret(fresh, &job->credential);
     if (!changed)
         return false;
     mf_buf_clear(&job->credential);
-    return mf_buf_span(&job->credential, fresh) == 0 && recipe_rebuild(job->exec, mf_buf_view(&job->credential), &job->want);
+    return mf_buf_span(&job->credential, fresh) == 0 &&
+           recipe_rebuild(job->exec, mf_buf_view(&job->credential), &job->want);
 }
 
 /* Handles what needs no verdict; true when the request goes out again. */
@@ -237,7 +240,9 @@ static void on_proof(void *context, struct mf_span solution, bool cancelled)
         counters->proof_hashes += job->hashes;
         counters->proof_ms += net_now_ms() - job->since_ms;
     }
-    struct recipe_reply reply = {.kind = RECIPE_REPLY_PROOF, .proof = cancelled ? (struct mf_span){NULL, 0} : solution, .received_ms = provision_wall_ms()};
+    struct recipe_reply reply = {.kind = RECIPE_REPLY_PROOF,
+                                 .proof = cancelled ? (struct mf_span){NULL, 0} : solution,
+                                 .received_ms = provision_wall_ms()};
     provision_advance(job, &reply, false);
 }
 
@@ -262,7 +267,8 @@ static bool answer_for_cancelled(const struct provision_job *job, struct recipe_
 {
     if (!job->cancelled || job->want.kind == RECIPE_WANT_DONE || job->want.kind == RECIPE_WANT_COMMIT)
         return false;
-    *out = (struct recipe_reply){.kind = job->want.kind == RECIPE_WANT_PROOF ? RECIPE_REPLY_PROOF : RECIPE_REPLY_HTTP, .received_ms = provision_wall_ms()};
+    *out = (struct recipe_reply){.kind = job->want.kind == RECIPE_WANT_PROOF ? RECIPE_REPLY_PROOF : RECIPE_REPLY_HTTP,
+                                 .received_ms = provision_wall_ms()};
     return true;
 }
 
@@ -278,7 +284,8 @@ static void serve(struct provision_job *job, bool inside_call)
         break;
     case RECIPE_WANT_COMMIT:
         job->state = PROVISION_AT_COMMIT;
-        job->calls->step(job->context, job, job->want.step_index, job->want.result.ids_json, job->want.result.secrets_json);
+        job->calls->step(job->context, job, job->want.step_index, job->want.result.ids_json,
+                         job->want.result.secrets_json);
         break;
     case RECIPE_WANT_DONE:
         if (inside_call)

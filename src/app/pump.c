@@ -136,7 +136,8 @@ static int store_result(struct app *app, uint32_t node, bool succeeded, struct m
 }
 
 /* What a record does to the tables beside the journal, in the same transaction. */
-static int store_side_effects(struct app *app, const struct core_record *record, const struct app_payload *payload, struct mf_error *error)
+static int store_side_effects(struct app *app, const struct core_record *record, const struct app_payload *payload,
+                              struct mf_error *error)
 {
     switch ((int)record->kind) {
     case CORE_ACCOUNT_GONE:
@@ -154,7 +155,8 @@ static int store_side_effects(struct app *app, const struct core_record *record,
     case CORE_TASK_EXPANDED:
         for (uint32_t i = 0; payload != NULL && payload->expansion != NULL && i < payload->expansion->count; i++) {
             uint32_t node = core_node_count(app->core) - payload->expansion->count + i;
-            if (journal_put_node(app->journal, node, record->node, i, mf_span(payload->expansion->paths[i]), mf_span(payload->expansion->items[i]), error) != 0)
+            if (journal_put_node(app->journal, node, record->node, i, mf_span(payload->expansion->paths[i]),
+                                 mf_span(payload->expansion->items[i]), error) != 0)
                 return -1;
         }
         return 0;
@@ -168,11 +170,14 @@ static int store_values(struct app *app, const struct app_input *input, struct m
     const struct app_payload *payload = input->payload;
     if (payload == NULL || input->core.account == 0)
         return 0;
-    if (payload->ids.length > 0 && journal_put_ids(app->journal, input->core.account, mf_buf_view(&payload->ids), error) != 0)
+    if (payload->ids.length > 0 &&
+        journal_put_ids(app->journal, input->core.account, mf_buf_view(&payload->ids), error) != 0)
         return -1;
-    if (payload->secrets.length > 0 && journal_put_secret(app->journal, input->core.account, "secrets", mf_buf_view(&payload->secrets), error) != 0)
+    if (payload->secrets.length > 0 &&
+        journal_put_secret(app->journal, input->core.account, "secrets", mf_buf_view(&payload->secrets), error) != 0)
         return -1;
-    if (payload->claim.length > 0 && journal_put_secret(app->journal, input->core.account, "claim", mf_buf_view(&payload->claim), error) != 0)
+    if (payload->claim.length > 0 &&
+        journal_put_secret(app->journal, input->core.account, "claim", mf_buf_view(&payload->claim), error) != 0)
         return -1;
     return 0;
 }
@@ -193,7 +198,8 @@ static void keep_record(struct app *app, const struct core_record *record, const
 }
 
 /* The ids of further accounts that FIND returned go to the accounts that the core adopts, in order. */
-static int take_adopted(struct app *app, const struct core_record *record, struct app_payload *payload, uint32_t *adopted, struct mf_error *error)
+static int take_adopted(struct app *app, const struct core_record *record, struct app_payload *payload,
+                        uint32_t *adopted, struct mf_error *error)
 {
     if (record->kind != CORE_ACCOUNT_ADOPTED || payload == NULL || *adopted >= payload->found_count)
         return 0;
@@ -211,7 +217,8 @@ static void take_instances(struct app *app, const struct app_input *input, const
         return;
     for (uint32_t i = 0; i < batch->record_count; i++)
         if (batch->records[i].kind == CORE_TASK_EXPANDED && batch->records[i].node == input->core.node)
-            app_instances_add(app, input->payload->expansion, core_node_count(app->core) - input->payload->expansion->count);
+            app_instances_add(app, input->payload->expansion,
+                              core_node_count(app->core) - input->payload->expansion->count);
 }
 
 static void take_batch(struct app *app, const struct app_input *input, const struct core_batch *batch)
@@ -222,21 +229,25 @@ static void take_batch(struct app *app, const struct app_input *input, const str
     take_instances(app, input, batch);
     for (uint32_t i = 0; i < batch->record_count; i++) {
         const struct core_record *record = &batch->records[i];
-        const struct app_payload *payload = !told && input->payload != NULL && concerns(record, &input->core) ? input->payload : NULL;
+        const struct app_payload *payload =
+            !told && input->payload != NULL && concerns(record, &input->core) ? input->payload : NULL;
         told = told || payload != NULL;
         keep_record(app, record, payload);
         if (!journal_ready(app))
             continue;
         struct mf_span extra = payload != NULL ? mf_buf_view(&payload->extra) : (struct mf_span){"", 0};
-        if (journal_append(app->journal, record, extra, &error) != 0 || store_side_effects(app, record, payload, &error) != 0 ||
+        if (journal_append(app->journal, record, extra, &error) != 0 ||
+            store_side_effects(app, record, payload, &error) != 0 ||
             take_adopted(app, record, input->payload, &adopted, &error) != 0)
             journal_failed(app, &error);
     }
-    if (batch->record_count > 0 && input->payload != NULL && journal_ready(app) && store_values(app, input, &error) != 0)
+    if (batch->record_count > 0 && input->payload != NULL && journal_ready(app) &&
+        store_values(app, input, &error) != 0)
         journal_failed(app, &error);
     if (batch->command_count == 0)
         return;
-    int grown = mf_grow((void **)&app->commands, &app->command_capacity, app->command_count + batch->command_count, sizeof *app->commands, 64);
+    int grown = mf_grow((void **)&app->commands, &app->command_capacity, app->command_count + batch->command_count,
+                        sizeof *app->commands, 64);
     mf_assert(grown == 0);
     memcpy(app->commands + app->command_count, batch->commands, batch->command_count * sizeof *batch->commands);
     app->command_count += batch->command_count;
@@ -270,13 +281,24 @@ static bool may_start(struct app *app, const struct core_command *command)
         return true;
     switch ((int)command->kind) {
     case CORE_COMMAND_CREATE:
-        app_push(app, &(struct core_input){.kind = CORE_INPUT_CREATE_ABSENT, .account = command->account, .flag = true}, NULL);
+        app_push(app, &(struct core_input){.kind = CORE_INPUT_CREATE_ABSENT, .account = command->account, .flag = true},
+                 NULL);
         return false;
     case CORE_COMMAND_PREPARE:
-        app_push(app, &(struct core_input){.kind = CORE_INPUT_PREPARE_FAILED, .node = command->node, .stage = command->stage, .class = CORE_CLASS_REFUSED}, NULL);
+        app_push(app,
+                 &(struct core_input){.kind = CORE_INPUT_PREPARE_FAILED,
+                                      .node = command->node,
+                                      .stage = command->stage,
+                                      .class = CORE_CLASS_REFUSED},
+                 NULL);
         return false;
     case CORE_COMMAND_SPAWN:
-        app_push(app, &(struct core_input){.kind = CORE_INPUT_SPAWN_FAILED, .node = command->node, .stage = command->stage, .class = CORE_CLASS_REFUSED}, NULL);
+        app_push(app,
+                 &(struct core_input){.kind = CORE_INPUT_SPAWN_FAILED,
+                                      .node = command->node,
+                                      .stage = command->stage,
+                                      .class = CORE_CLASS_REFUSED},
+                 NULL);
         return false;
     case CORE_COMMAND_LEASE:
         return false;
@@ -347,7 +369,8 @@ static void start_commands(struct app *app)
     for (size_t i = 0; i < count; i++) {
         if (!may_start(app, &commands[i]))
             continue;
-        bool waits = commands[i].kind == CORE_COMMAND_LEASE || commands[i].kind == CORE_COMMAND_SPAWN || commands[i].kind == CORE_COMMAND_PREPARE;
+        bool waits = commands[i].kind == CORE_COMMAND_LEASE || commands[i].kind == CORE_COMMAND_SPAWN ||
+                     commands[i].kind == CORE_COMMAND_PREPARE;
         if (waits && (runner_full || app_execute_stage(app, &commands[i]) != 0)) {
             runner_full = true;
             commands[kept++] = commands[i];

@@ -70,7 +70,8 @@ static void print_leaks(FILE *out, struct app *app)
         if (!core_account(app_core(app), n, &view) || view.state != CORE_ACCOUNT_STATE_LEAKED)
             continue;
         app_tag(app, n, tag, sizeof tag);
-        fprintf(out, "  LEAKED    %s at %s (task %s)\n", tag, app_provider_name(app, view.provider), app_node_path(app, view.node));
+        fprintf(out, "  LEAKED    %s at %s (task %s)\n", tag, app_provider_name(app, view.provider),
+                app_node_path(app, view.node));
     }
 }
 
@@ -95,9 +96,12 @@ void receipt_print(FILE *out, struct app *app, const struct app_receipt *receipt
     print_tasks(out, receipt);
     print_accounts(out, receipt, !colour ? "" : clean ? "\033[32m" : "\033[31m");
     if (receipt->expiring > 0)
-        fprintf(out, "  expiring  still alive until %s, no credential left\n", clock_text(receipt->expiring_until_ms, until));
+        fprintf(out, "  expiring  still alive until %s, no credential left\n",
+                clock_text(receipt->expiring_until_ms, until));
     if (receipt->not_enforced > 0 && receipt->created > 0)
-        fprintf(out, "  note      permissions of %u accounts: not enforced by the provider (`mayfly plan` says which)\n", receipt->not_enforced);
+        fprintf(out,
+                "  note      permissions of %u accounts: not enforced by the provider (`mayfly plan` says which)\n",
+                receipt->not_enforced);
     if (receipt->open > 0)
         fprintf(out, "  OPEN      %u accounts are not settled\n", receipt->open);
     print_leaks(out, app);

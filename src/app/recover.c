@@ -9,9 +9,9 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/crash.h"
-#include "json/write.h"
 #include "runner/tree.h"
 #include "store/hash.h"
+#include "json/write.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -103,11 +103,22 @@ int app_open_new(struct app *app, struct mf_error *error)
     store_sha256(graph_text(app->graph), sha256);
     app_boot_id(boot);
     struct journal_run run = {
-        .id = mf_span(app->run_id), .name = mf_span(app->run_name), .owner = mf_span(app->owner), .opened_ms = app->opened_ms,
-        .graph_path = mf_span(app->options.graph_path), .graph_text = graph_text(app->graph), .graph_sha256 = mf_span(sha256),
-        .params_json = mf_buf_view(&params), .providers_json = mf_buf_view(&providers), .limits_json = MF_SPAN("{}"),
-        .options_json = mf_buf_view(&options), .terms_json = mf_buf_view(&terms), .socket_path = {"", 0},
-        .pid = getpid(), .birth = own_birth(), .boot_id = mf_span(boot),
+        .id = mf_span(app->run_id),
+        .name = mf_span(app->run_name),
+        .owner = mf_span(app->owner),
+        .opened_ms = app->opened_ms,
+        .graph_path = mf_span(app->options.graph_path),
+        .graph_text = graph_text(app->graph),
+        .graph_sha256 = mf_span(sha256),
+        .params_json = mf_buf_view(&params),
+        .providers_json = mf_buf_view(&providers),
+        .limits_json = MF_SPAN("{}"),
+        .options_json = mf_buf_view(&options),
+        .terms_json = mf_buf_view(&terms),
+        .socket_path = {"", 0},
+        .pid = getpid(),
+        .birth = own_birth(),
+        .boot_id = mf_span(boot),
     };
     char *key = NULL;
     struct mf_buf path;
@@ -115,7 +126,8 @@ int app_open_new(struct app *app, struct mf_error *error)
     mf_buf_printf(&path, "%s/key", state_path(app->state));
     key = mf_buf_take(&path);
     bool failed = providers.failed || options.failed || params.failed || terms.failed || key == NULL;
-    int result = failed ? mf_fail(error, MF_LIMIT, "run: its parameters or recipes do not fit") : journal_create(&app->journal, app->run_dir, key, &run, error);
+    int result = failed ? mf_fail(error, MF_LIMIT, "run: its parameters or recipes do not fit")
+                        : journal_create(&app->journal, app->run_dir, key, &run, error);
     CRASH_POINT(2);
     mf_free(key);
     mf_buf_free(&providers);
@@ -127,7 +139,8 @@ int app_open_new(struct app *app, struct mf_error *error)
 
 /* --- an earlier run --- */
 
-static int take_provider(struct app_provider *provider, const struct json_document *document, uint32_t entry, struct mf_error *error)
+static int take_provider(struct app_provider *provider, const struct json_document *document, uint32_t entry,
+                         struct mf_error *error)
 {
     uint32_t source = json_member(document, entry, "credential");
     char *text = json_dup(document, json_member(document, entry, "text"));
@@ -136,7 +149,8 @@ static int take_provider(struct app_provider *provider, const struct json_docume
     json_bool(document, json_member(document, entry, "served"), &served);
     if (source != JSON_NONE && json_kind(document, source) == JSON_STRING)
         provider->source = json_dup(document, source);
-    int result = text != NULL ? recipe_load(&provider->recipe, mf_span(text), "recipe of the run", NULL, error) : mf_fail(error, MF_STATE, "run: a recipe is missing");
+    int result = text != NULL ? recipe_load(&provider->recipe, mf_span(text), "recipe of the run", NULL, error)
+                              : mf_fail(error, MF_STATE, "run: a recipe is missing");
     if (result == 0 && !served)
         provider->base_url = base_url; /* the address that the run used, whatever the environment says now */
     else
@@ -154,9 +168,11 @@ static int take_providers(struct app *app, struct mf_span json, struct mf_error 
     if (app->providers == NULL || json_scan_error(&document, json, &json_limits_default, error) != 0)
         return mf_wrap(error, "run: providers");
     int result = json_kind(&document, 0) == JSON_ARRAY ? 0 : mf_fail(error, MF_STATE, "run: providers are no list");
-    for (uint32_t entry = json_first(&document, 0); result == 0 && entry != JSON_NONE; entry = json_next(&document, 0, entry))
+    for (uint32_t entry = json_first(&document, 0); result == 0 && entry != JSON_NONE;
+         entry = json_next(&document, 0, entry))
         for (uint32_t i = 0; i < count && result == 0; i++)
-            if (app->providers[i].recipe == NULL && json_is(&document, json_member(&document, entry, "name"), graph_provider(app->graph, i)->name))
+            if (app->providers[i].recipe == NULL &&
+                json_is(&document, json_member(&document, entry, "name"), graph_provider(app->graph, i)->name))
                 result = take_provider(&app->providers[i], &document, entry, error);
     json_document_free(&document);
     return result;
@@ -171,7 +187,8 @@ static int take_options(struct app *app, struct mf_span json, struct mf_error *e
         return mf_wrap(error, "run: options");
     mf_free(app->base_dir);
     app->base_dir = json_dup(&document, json_member(&document, 0, "base_dir"));
-    if (app->options.running == 0 && json_int(&document, json_member(&document, 0, "running"), &number) == 0 && number > 0 && number <= 100000)
+    if (app->options.running == 0 && json_int(&document, json_member(&document, 0, "running"), &number) == 0 &&
+        number > 0 && number <= 100000)
         app->options.running = (uint32_t)number;
     if (json_bool(&document, json_member(&document, 0, "strict_teardown"), &strict) == 0 && strict)
         app->options.strict_teardown = true;
@@ -186,7 +203,10 @@ static int sign(struct app *app, struct mf_error *error)
     app_boot_id(boot);
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
     snprintf(birth, sizeof birth, "%lld", (long long)own_birth());
-    return journal_set_run(app->journal, "boot_id", mf_span(boot), error) == 0 && journal_set_run(app->journal, "pid", mf_span(pid), error) == 0 ? journal_set_run(app->journal, "birth", mf_span(birth), error) : -1;
+    return journal_set_run(app->journal, "boot_id", mf_span(boot), error) == 0 &&
+                   journal_set_run(app->journal, "pid", mf_span(pid), error) == 0
+               ? journal_set_run(app->journal, "birth", mf_span(birth), error)
+               : -1;
 }
 
 /* First half: what the providers and the core's arrays are made from. The second half, the replay, needs the core. */
@@ -204,7 +224,9 @@ int app_open_existing(struct app *app, struct mf_error *error)
         app->opened_ms = run.opened_ms;
         mf_span_copy(run.boot_id, app->left_boot_id, sizeof app->left_boot_id);
         app->run_name = mf_strndup(run.name.data, run.name.length);
-        result = mf_span_copy(run.owner, app->owner, sizeof app->owner) == 0 ? 0 : mf_fail(error, MF_STATE, "run: its owner is not valid");
+        result = mf_span_copy(run.owner, app->owner, sizeof app->owner) == 0
+                     ? 0
+                     : mf_fail(error, MF_STATE, "run: its owner is not valid");
     }
     if (result == 0)
         result = take_options(app, run.options_json, error);
@@ -232,7 +254,8 @@ static int apply(void *context, const struct core_record *record, struct mf_span
     return core_apply(app->core, record, error);
 }
 
-static int take_node(void *context, uint32_t node, uint32_t template_node, uint32_t ordinal, struct mf_span path, struct mf_span item, struct mf_error *error)
+static int take_node(void *context, uint32_t node, uint32_t template_node, uint32_t ordinal, struct mf_span path,
+                     struct mf_span item, struct mf_error *error)
 {
     (void)template_node;
     (void)ordinal;
@@ -276,7 +299,8 @@ static int take_results(struct app *app, struct mf_error *error)
 
 int app_replay(struct app *app, struct mf_error *error)
 {
-    if (journal_replay(app->journal, apply, app, error) != 0 || journal_nodes(app->journal, take_node, app, error) != 0 || take_results(app, error) != 0)
+    if (journal_replay(app->journal, apply, app, error) != 0 ||
+        journal_nodes(app->journal, take_node, app, error) != 0 || take_results(app, error) != 0)
         return mf_wrap(error, "run %s", app->run_id);
     if (app_end_leftovers(app, error) != 0)
         return -1;

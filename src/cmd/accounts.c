@@ -33,7 +33,8 @@ static void list_table(struct listing *listing, const struct reader *reader, uin
     table_cell(listing->table, "%s", tag);
     table_state(listing->table, view_account_state_name(account->state));
     table_cell(listing->table, "%s", view_provider(reader->view, account->provider));
-    table_cell(listing->table, "%s", account->node < view_task_count(reader->view) ? view_task(reader->view, account->node)->path : "?");
+    table_cell(listing->table, "%s",
+               account->node < view_task_count(reader->view) ? view_task(reader->view, account->node)->path : "?");
     table_cell(listing->table, "%s", read_clock(account->since_ms, since));
     table_cell(listing->table, "%s", account->expires_ms > 0 ? read_clock(account->expires_ms, expires) : expires);
     table_cell(listing->table, "%s", mf_buf_cstr(&story));
@@ -131,8 +132,10 @@ static int print(struct listing *listing, struct mf_error *error)
 int cmd_accounts(const struct options *options)
 {
     struct mf_error error = {0};
-    struct listing listing = {.json_wanted = option_set(options, "json"), .open_only = option_set(options, "open"),
-                              .all_runs = options->argument_count == 0, .now_ms = read_now_ms()};
+    struct listing listing = {.json_wanted = option_set(options, "json"),
+                              .open_only = option_set(options, "open"),
+                              .all_runs = options->argument_count == 0,
+                              .now_ms = read_now_ms()};
     mf_buf_init(&listing.json, 1u << 30);
     json_begin(&listing.writer, &listing.json);
     json_open_object(&listing.writer);

@@ -27,7 +27,9 @@ static void put_claim(struct claiming *claiming, uint32_t number, struct mf_span
 {
     const struct view_account *account = view_account(claiming->reader.view, number);
     char tag[96], until[32] = "its end of life";
-    const char *task = account->node < view_task_count(claiming->reader.view) ? view_task(claiming->reader.view, account->node)->path : "?";
+    const char *task = account->node < view_task_count(claiming->reader.view)
+                           ? view_task(claiming->reader.view, account->node)->path
+                           : "?";
     view_tag(claiming->reader.view, number, tag, sizeof tag);
     if (!claiming->json_wanted) {
         if (account->expires_ms > 0)
@@ -65,14 +67,15 @@ static int take_all(struct claiming *claiming, struct mf_error *error)
     for (uint32_t number = 1; number <= view_account_count(view); number++) {
         const struct view_account *account = view_account(view, number);
         bool wanted = claiming->only_node == CORE_NONE || account->node == claiming->only_node ||
-                      (account->node < view_task_count(view) && view_task(view, account->node)->template_node == claiming->only_node);
+                      (account->node < view_task_count(view) &&
+                       view_task(view, account->node)->template_node == claiming->only_node);
         if (account->state == CORE_ACCOUNT_STATE_CLAIMABLE && wanted && view_account_may_exist(account, now_ms) &&
             take(claiming, number, error) != 0)
             return -1;
     }
     if (claiming->found == 0)
-        return mf_fail(error, MF_NOT_FOUND, "run %s: no account is kept to be claimed: see mayfly accounts %s", claiming->reader.id,
-                       claiming->reader.id);
+        return mf_fail(error, MF_NOT_FOUND, "run %s: no account is kept to be claimed: see mayfly accounts %s",
+                       claiming->reader.id, claiming->reader.id);
     return 0;
 }
 
@@ -83,8 +86,8 @@ static int find_task(struct claiming *claiming, const struct options *options, s
         return 0;
     claiming->only_node = view_find(claiming->reader.view, options->arguments[1]);
     if (claiming->only_node == CORE_NONE)
-        return mf_fail(error, MF_NOT_FOUND, "task %.64s: run %s has none of this name: see mayfly show %s", options->arguments[1],
-                       claiming->reader.id, claiming->reader.id);
+        return mf_fail(error, MF_NOT_FOUND, "task %.64s: run %s has none of this name: see mayfly show %s",
+                       options->arguments[1], claiming->reader.id, claiming->reader.id);
     return 0;
 }
 

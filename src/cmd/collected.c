@@ -13,9 +13,11 @@
 
 #define DEPTH_MAX 64 /* as copy.c: what mayfly collects is a few levels deep */
 
-static int walk(int fd, struct mf_buf *path, unsigned depth, struct strings *out, struct mf_error *error); /* closes `fd` */
+static int walk(int fd, struct mf_buf *path, unsigned depth, struct strings *out,
+                struct mf_error *error); /* closes `fd` */
 
-static int enter(int above, const char *name, struct mf_buf *path, unsigned depth, struct strings *out, struct mf_error *error)
+static int enter(int above, const char *name, struct mf_buf *path, unsigned depth, struct strings *out,
+                 struct mf_error *error)
 {
     if (depth >= DEPTH_MAX)
         return mf_fail(error, MF_LIMIT, "%s: more than %d directories deep", mf_buf_cstr(path), DEPTH_MAX);
@@ -26,7 +28,8 @@ static int enter(int above, const char *name, struct mf_buf *path, unsigned dept
 }
 
 /* `path` holds the directory and is the same again afterwards. */
-static int take_entry(int fd, const char *name, struct mf_buf *path, unsigned depth, struct strings *out, struct mf_error *error)
+static int take_entry(int fd, const char *name, struct mf_buf *path, unsigned depth, struct strings *out,
+                      struct mf_error *error)
 {
     struct stat status;
     size_t before = path->length;

@@ -66,7 +66,8 @@ int outputs_copy_file(int from_fd, const char *from, int to_fd, const char *to, 
             close(in);
         return in >= 0 ? 0 : mf_fail_os(error, cause, "%s", from); /* not a regular file: left out */
     }
-    int out = openat(to_fd, to, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, (status.st_mode & 0111) != 0 ? 0777 : 0666);
+    int out = openat(to_fd, to, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+                     (status.st_mode & 0111) != 0 ? 0777 : 0666);
     int result = out >= 0 ? pour(in, out) : -1;
     int cause = errno;
     if (out >= 0 && close(out) != 0 && result == 0) {

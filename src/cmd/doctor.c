@@ -30,7 +30,8 @@ struct doctor {
 
 /* --- findings --- */
 
-static void find(struct doctor *doctor, const char *grade, const char *what, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static void find(struct doctor *doctor, const char *grade, const char *what, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 static void find(struct doctor *doctor, const char *grade, const char *what, const char *format, ...)
 {
@@ -63,8 +64,9 @@ static void check_kernel(struct doctor *doctor, const struct machine *machine)
     if (machine->pidfd && machine->openat2 && machine->close_range) {
         find(doctor, "ok", "kernel", "%s: pidfd, openat2, close_range", machine->kernel);
     } else {
-        find(doctor, "problem", "kernel", "%s: lacks%s%s%s: mayfly needs Linux 5.11 or newer", machine->kernel, machine->pidfd ? "" : " pidfd",
-             machine->openat2 ? "" : " openat2", machine->close_range ? "" : " close_range");
+        find(doctor, "problem", "kernel", "%s: lacks%s%s%s: mayfly needs Linux 5.11 or newer", machine->kernel,
+             machine->pidfd ? "" : " pidfd", machine->openat2 ? "" : " openat2",
+             machine->close_range ? "" : " close_range");
         problem(doctor, EXIT_STATE);
     }
 }
@@ -85,23 +87,29 @@ static void check_sandbox(struct doctor *doctor, const struct machine *machine)
     if (machine->user_namespaces)
         find(doctor, "ok", "user namespaces", "can be made");
     else
-        find(doctor, "note", "user namespaces", "cannot be made without privileges: run sysctl -w kernel.unprivileged_userns_clone=1, or "
-                                                "kernel.apparmor_restrict_unprivileged_userns=0, as root");
-    find(doctor, machine->bubblewrap ? "ok" : "note", "bubblewrap", "%s", machine->bubblewrap ? "found" : "not found: run apt-get install bubblewrap");
-    find(doctor, machine->git ? "ok" : "note", "git", "%s", machine->git ? "found" : "not found: tasks with a git workspace need it: run apt-get install git");
+        find(doctor, "note", "user namespaces",
+             "cannot be made without privileges: run sysctl -w kernel.unprivileged_userns_clone=1, or "
+             "kernel.apparmor_restrict_unprivileged_userns=0, as root");
+    find(doctor, machine->bubblewrap ? "ok" : "note", "bubblewrap", "%s",
+         machine->bubblewrap ? "found" : "not found: run apt-get install bubblewrap");
+    find(doctor, machine->git ? "ok" : "note", "git", "%s",
+         machine->git ? "found" : "not found: tasks with a git workspace need it: run apt-get install git");
 }
 
 static void check_capacity(struct doctor *doctor, const struct machine *machine)
 {
     const char *bound = machine->agents_max == machine->agents_by_descriptors ? "descriptors"
                         : machine->agents_max == machine->agents_by_processes ? "processes"
-                                                                             : "memory";
+                                                                              : "memory";
     find(doctor, machine->agents_max >= 4u * machine->cores ? "ok" : "note", "capacity",
-         "%llu agents at the same time, bound by %s (descriptors %llu, processes %llu, memory %llu at 64 MiB each); %u cores",
+         "%llu agents at the same time, bound by %s (descriptors %llu, processes %llu, memory %llu at 64 MiB each); %u "
+         "cores",
          (unsigned long long)machine->agents_max, bound, (unsigned long long)machine->agents_by_descriptors,
-         (unsigned long long)machine->agents_by_processes, (unsigned long long)machine->agents_by_memory, machine->cores);
+         (unsigned long long)machine->agents_by_processes, (unsigned long long)machine->agents_by_memory,
+         machine->cores);
     if (machine->swap_bytes > 0)
-        find(doctor, "note", "swap", "%llu MiB: memory with credentials may reach the disk: encrypt it or run swapoff -a",
+        find(doctor, "note", "swap",
+             "%llu MiB: memory with credentials may reach the disk: encrypt it or run swapoff -a",
              (unsigned long long)(machine->swap_bytes >> 20));
     else
         find(doctor, "ok", "swap", "none: credentials in memory stay there");
@@ -115,8 +123,8 @@ static void check_space(struct doctor *doctor)
     if (statvfs(state_path(doctor->state), &status) != 0)
         return;
     unsigned long long free_bytes = (unsigned long long)status.f_bavail * status.f_frsize;
-    find(doctor, free_bytes >= FREE_BYTES_LOW ? "ok" : "note", "disk", "%llu MiB free for %s%s", free_bytes >> 20, state_path(doctor->state),
-         free_bytes >= FREE_BYTES_LOW ? "" : ": run mayfly rm on old runs");
+    find(doctor, free_bytes >= FREE_BYTES_LOW ? "ok" : "note", "disk", "%llu MiB free for %s%s", free_bytes >> 20,
+         state_path(doctor->state), free_bytes >= FREE_BYTES_LOW ? "" : ": run mayfly rm on old runs");
 }
 
 static int check_state(struct doctor *doctor, const struct options *options)
@@ -157,9 +165,12 @@ static void check_accounts(struct doctor *doctor, const struct reader *reader)
     if (kept > 0)
         find(doctor, "note", reader->id, "%u accounts are kept to be claimed: run mayfly claim %s", kept, reader->id);
     if (expiring > 0)
-        find(doctor, "note", reader->id, "%u accounts are still alive without a credential: see mayfly accounts %s", expiring, reader->id);
-    if (left + kept == 0 && !reader->locked && journal_secret_count(reader->journal, &secrets, NULL) == 0 && secrets > 0)
-        find(doctor, "note", reader->id, "%u sealed credentials of accounts that are gone: run mayfly teardown %s", secrets, reader->id);
+        find(doctor, "note", reader->id, "%u accounts are still alive without a credential: see mayfly accounts %s",
+             expiring, reader->id);
+    if (left + kept == 0 && !reader->locked && journal_secret_count(reader->journal, &secrets, NULL) == 0 &&
+        secrets > 0)
+        find(doctor, "note", reader->id, "%u sealed credentials of accounts that are gone: run mayfly teardown %s",
+             secrets, reader->id);
 }
 
 static void check_reader(struct doctor *doctor, const struct reader *reader)
@@ -173,8 +184,8 @@ static void check_reader(struct doctor *doctor, const struct reader *reader)
     if (reader->locked)
         find(doctor, "ok", reader->id, "is going on");
     else if (!view_run(reader->view)->settled) {
-        find(doctor, "problem", reader->id, "did not finish: run mayfly resume %s to go on, or mayfly teardown %s to clean", reader->id,
-             reader->id);
+        find(doctor, "problem", reader->id,
+             "did not finish: run mayfly resume %s to go on, or mayfly teardown %s to clean", reader->id, reader->id);
         problem(doctor, EXIT_STATE);
     }
     check_accounts(doctor, reader);
@@ -224,14 +235,16 @@ static void check_strays(struct doctor *doctor)
             continue;
         found++;
         if (known) {
-            find(doctor, "problem", stray->run, "%u processes and %u cgroups are left: run mayfly teardown %s", stray->processes,
-                 stray->cgroups, stray->run);
+            find(doctor, "problem", stray->run, "%u processes and %u cgroups are left: run mayfly teardown %s",
+                 stray->processes, stray->cgroups, stray->run);
             problem(doctor, EXIT_MAY_EXIST);
         } else if (stray->processes > 0) {
-            find(doctor, "note", stray->run, "%u processes of a run that this state directory does not know (one is %d)",
-                 stray->processes, (int)stray->pid);
+            find(doctor, "note", stray->run,
+                 "%u processes of a run that this state directory does not know (one is %d)", stray->processes,
+                 (int)stray->pid);
         } else {
-            find(doctor, "note", stray->run, "%u cgroups of a run that this state directory does not know", stray->cgroups);
+            find(doctor, "note", stray->run, "%u cgroups of a run that this state directory does not know",
+                 stray->cgroups);
         }
     }
     if (found == 0)

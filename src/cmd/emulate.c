@@ -74,8 +74,8 @@ static int read_limit(const struct options *given, const char *name, struct emul
         return 0;
     }
     const char *slash = strchr(text, '/');
-    if (slash == NULL || mf_parse_u64((struct mf_span){text, (size_t)(slash - text)}, &count) < 0 || count == 0 || count > UINT32_MAX ||
-        mf_parse_duration_ms(mf_span(slash + 1), &out->window_ms) < 0)
+    if (slash == NULL || mf_parse_u64((struct mf_span){text, (size_t)(slash - text)}, &count) < 0 || count == 0 ||
+        count > UINT32_MAX || mf_parse_duration_ms(mf_span(slash + 1), &out->window_ms) < 0)
         return bad_value(name, "must be off, cloudflare or COUNT/DURATION");
     out->count = (uint32_t)count;
     return 0;
@@ -109,12 +109,15 @@ static int read_options(const struct options *given, char host[HOST_BYTES], stru
 {
     if (read_files(given, out) < 0 || read_listen(given, host, out) < 0 || read_seed(given, out) < 0)
         return -1;
-    if (read_u32(given, "pow-k", &out->pow_segments) < 0 || read_u32(given, "pow-g", &out->pow_hashes) < 0 || read_u32(given, "pow-s", &out->pow_sample) < 0 ||
-        read_u32(given, "accounts-max", &out->accounts_max) < 0 || read_u32(given, "standalone-max", &out->standalone_max) < 0)
+    if (read_u32(given, "pow-k", &out->pow_segments) < 0 || read_u32(given, "pow-g", &out->pow_hashes) < 0 ||
+        read_u32(given, "pow-s", &out->pow_sample) < 0 || read_u32(given, "accounts-max", &out->accounts_max) < 0 ||
+        read_u32(given, "standalone-max", &out->standalone_max) < 0)
         return -1;
     if (read_time(given, "lifetime", &out->lifetime_ms) < 0 || read_time(given, "list-lag", &out->list_lag_ms) < 0)
         return -1;
-    return read_limit(given, "rate-limit", &out->rate) < 0 || read_limit(given, "provision-limit", &out->provision) < 0 ? -1 : 0;
+    return read_limit(given, "rate-limit", &out->rate) < 0 || read_limit(given, "provision-limit", &out->provision) < 0
+               ? -1
+               : 0;
 }
 
 /* Both lines in one go: a reader that waits for the first finds the second too. */
@@ -138,7 +141,8 @@ static void on_signal(void *loop, int signal_number)
 static int serve(struct net_loop *loop, const struct emulator_options *options, struct mf_error *error)
 {
     struct emulator *emulator;
-    if (net_loop_on_signal(loop, SIGTERM, on_signal, loop, error) < 0 || net_loop_on_signal(loop, SIGINT, on_signal, loop, error) < 0 ||
+    if (net_loop_on_signal(loop, SIGTERM, on_signal, loop, error) < 0 ||
+        net_loop_on_signal(loop, SIGINT, on_signal, loop, error) < 0 ||
         emulator_create(&emulator, loop, options, error) < 0)
         return -1;
     announce(emulator);

@@ -1,9 +1,9 @@
 /* event.c - one record of the journal as a line */
 #include "cmd/event.h"
 
+#include "store/record.h"
 #include "json/scan.h"
 #include "json/write.h"
-#include "store/record.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -77,7 +77,8 @@ static void text_time(struct mf_buf *out, int64_t at_ms)
     mf_buf_printf(out, "%s.%03d", clock, (int)(at_ms % 1000));
 }
 
-static void text_fact(struct mf_buf *out, const struct view *view, enum core_fact fact, int64_t value, const char *before)
+static void text_fact(struct mf_buf *out, const struct view *view, enum core_fact fact, int64_t value,
+                      const char *before)
 {
     const char *word = record_fact_word(fact, value), *name = record_fact_name(fact);
     const char *path = fact == CORE_FACT_TASK ? path_of(view, value) : NULL;

@@ -14,7 +14,8 @@ struct printing {
     struct mf_buf line;
 };
 
-static int print(void *context, const struct view *view, const struct core_record *record, struct mf_span extra, struct mf_error *error)
+static int print(void *context, const struct view *view, const struct core_record *record, struct mf_span extra,
+                 struct mf_error *error)
 {
     struct printing *printing = context;
     mf_buf_clear(&printing->line);
@@ -48,7 +49,8 @@ int cmd_events(const struct options *options)
     struct reader reader;
     struct printing printing = {.json = option_set(options, "json")};
     mf_buf_init(&printing.line, LINE_BYTES_MAX);
-    int status = reader_open_journal(&reader, options, options->argument_count > 0 ? options->arguments[0] : "last", &error);
+    int status =
+        reader_open_journal(&reader, options, options->argument_count > 0 ? options->arguments[0] : "last", &error);
     if (status == 0)
         status = view_read(&reader.view, reader.journal, print, &printing, &error);
     if (status == 0 && option_set(options, "follow"))

@@ -1,13 +1,13 @@
 /* help.c - the table of commands and options as help text and as man page */
-#include "cmd/options.h"
 #include "cmd/option_table.h"
+#include "cmd/options.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define HELP_COLUMNS 100
-#define HELP_INDENT 28     /* where the text of an option starts */
-#define COMMAND_INDENT 14  /* where the line of a command starts */
+#define HELP_INDENT 28    /* where the text of an option starts */
+#define COMMAND_INDENT 14 /* where the line of a command starts */
 
 /* code, meaning: design section 9 */
 #define EXIT_CODES(X)                                                                                                  \
@@ -193,10 +193,13 @@ void options_print_man(void)
     printf(".TH MAYFLY 1 \"\" \"mayfly %s\" \"User Commands\"\n", MAYFLY_VERSION);
     puts(".SH NAME\nmayfly \\- run agents from a task graph, each in its own disposable account");
     puts(".SH SYNOPSIS\n.B mayfly\n.I COMMAND\n.RI [ OPTIONS ]\n.RI [ ARGUMENTS ]");
-    puts(".SH DESCRIPTION\nmayfly runs a fleet of agents from one task graph file. Every agent gets an account of its own: "
-         "provisioned when its task starts, limited to the permissions that the task declares, revoked and deleted when it ends, "
+    puts(".SH DESCRIPTION\nmayfly runs a fleet of agents from one task graph file. Every agent gets an account of its "
+         "own: "
+         "provisioned when its task starts, limited to the permissions that the task declares, revoked and deleted "
+         "when it ends, "
          "however it ends. A run ends with a receipt that accounts for every account that was ever created.");
-    puts(".PP\nLong options take their value as the next argument or after an equals sign; \\fB\\-\\-\\fR ends the options. "
+    puts(".PP\nLong options take their value as the next argument or after an equals sign; \\fB\\-\\-\\fR ends the "
+         "options. "
          "Results go to standard output, progress and errors to standard error.");
     puts(".SH COMMANDS");
     for (const struct command_row *row = command_rows(); row->name != NULL || row->group != NULL; row++)

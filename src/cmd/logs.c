@@ -43,15 +43,15 @@ struct stream {
 struct logs {
     struct reader reader;
     int dir_fd;
-    uint32_t only_node;  /* CORE_NONE: all */
-    long attempt;        /* 0: the last */
+    uint32_t only_node; /* CORE_NONE: all */
+    long attempt;       /* 0: the last */
     unsigned choice;
     bool terminal;
     struct stream *streams; /* owned */
     size_t stream_count, stream_capacity;
-    size_t shown;           /* stream whose header stands above; SIZE_MAX before the first */
+    size_t shown; /* stream whose header stands above; SIZE_MAX before the first */
     bool headers;
-    bool failed;            /* standard output is gone */
+    bool failed; /* standard output is gone */
 };
 
 /* --- streams --- */
@@ -59,7 +59,8 @@ struct logs {
 static int open_stream(const struct logs *logs, const struct stream *stream)
 {
     char path[512];
-    snprintf(path, sizeof path, "%s/%u/%s", view_task(logs->reader.view, stream->node)->path, stream->attempt, log_files[stream->file].name);
+    snprintf(path, sizeof path, "%s/%u/%s", view_task(logs->reader.view, stream->node)->path, stream->attempt,
+             log_files[stream->file].name);
     int fd = read_open_beneath(logs->dir_fd, path, O_RDONLY);
     struct stat status;
     if (fd >= 0 && (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))) {
@@ -72,9 +73,11 @@ static int open_stream(const struct logs *logs, const struct stream *stream)
 static struct stream *find_stream(struct logs *logs, uint32_t node, uint32_t attempt, size_t file)
 {
     for (size_t i = logs->stream_count; i > 0; i--)
-        if (logs->streams[i - 1].node == node && logs->streams[i - 1].attempt == attempt && logs->streams[i - 1].file == file)
+        if (logs->streams[i - 1].node == node && logs->streams[i - 1].attempt == attempt &&
+            logs->streams[i - 1].file == file)
             return &logs->streams[i - 1];
-    if (mf_grow((void **)&logs->streams, &logs->stream_capacity, logs->stream_count + 1, sizeof logs->streams[0], 16) != 0)
+    if (mf_grow((void **)&logs->streams, &logs->stream_capacity, logs->stream_count + 1, sizeof logs->streams[0], 16) !=
+        0)
         return NULL;
     logs->streams[logs->stream_count] = (struct stream){.node = node, .attempt = attempt, .file = file};
     return &logs->streams[logs->stream_count++];
@@ -85,8 +88,8 @@ static void print_header(struct logs *logs, const struct stream *stream)
     size_t index = (size_t)(stream - logs->streams);
     if (!logs->headers || logs->shown == index)
         return;
-    printf("%s==> %s, attempt %u, %s <==\n", logs->shown == SIZE_MAX ? "" : "\n", view_task(logs->reader.view, stream->node)->path,
-           stream->attempt, log_files[stream->file].name);
+    printf("%s==> %s, attempt %u, %s <==\n", logs->shown == SIZE_MAX ? "" : "\n",
+           view_task(logs->reader.view, stream->node)->path, stream->attempt, log_files[stream->file].name);
     logs->shown = index;
 }
 
@@ -185,8 +188,8 @@ static int choose(struct logs *logs, const struct options *options, struct mf_er
     if (logs->choice == 0)
         logs->choice = ALL | STDOUT | STDERR;
     if (task != NULL && (logs->only_node = view_find(logs->reader.view, task)) == CORE_NONE)
-        return mf_fail(error, MF_NOT_FOUND, "task %.64s: run %s has none of this name: see mayfly show %s", task, logs->reader.id,
-                       logs->reader.id);
+        return mf_fail(error, MF_NOT_FOUND, "task %.64s: run %s has none of this name: see mayfly show %s", task,
+                       logs->reader.id, logs->reader.id);
     bool one_file = logs->choice == STDOUT || logs->choice == STDERR;
     bool one_task = logs->only_node != CORE_NONE && !view_task(logs->reader.view, logs->only_node)->is_template;
     logs->headers = !one_file || !one_task;

@@ -98,7 +98,8 @@ static int unknown_command(const char *name)
     const char *names[NAMES_MAX];
     size_t count = 0;
     char safe[512];
-    for (const struct command_row *row = command_rows(); (row->name != NULL || row->group != NULL) && count < NAMES_MAX; row++)
+    for (const struct command_row *row = command_rows(); (row->name != NULL || row->group != NULL) && count < NAMES_MAX;
+         row++)
         if (row->name != NULL)
             names[count++] = row->name;
     const char *near = mf_nearest(mf_span(name), names, count);
@@ -139,7 +140,8 @@ static int parse_option(struct options *out, int argc, char **argv, int *index)
     if (row == NULL)
         return unknown_option(out->command, name);
     if (row->argument == NULL)
-        return equals == NULL ? keep_option(out, row, NULL) : complain_usage(out->command, "--%s takes no value", row->name);
+        return equals == NULL ? keep_option(out, row, NULL)
+                              : complain_usage(out->command, "--%s takes no value", row->name);
     if (equals != NULL)
         return keep_option(out, row, equals + 1);
     if (*index + 1 >= argc)
@@ -161,7 +163,8 @@ static int check_arguments(const struct options *out, const struct command_row *
     if (out->argument_count < row->arguments_min)
         return complain_usage(out->command, "%s is missing", row->arguments);
     if (out->argument_count > row->arguments_max)
-        return complain_usage(out->command, "one argument too many: %s", shown(out->arguments[row->arguments_max], safe));
+        return complain_usage(out->command, "one argument too many: %s",
+                              shown(out->arguments[row->arguments_max], safe));
     return 0;
 }
 

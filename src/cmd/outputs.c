@@ -64,7 +64,8 @@ static int print_result(struct outputs *outputs, struct mf_error *error)
         return mf_fail(error, MF_USAGE, "outputs: --result needs a TASK");
     int status = left_read(outputs, outputs->only_node, &left, error);
     if (status == 0 && left.result.length == 0)
-        status = mf_fail(error, MF_NOT_FOUND, "task %s: has no result", view_task(outputs->reader.view, outputs->only_node)->path);
+        status = mf_fail(error, MF_NOT_FOUND, "task %s: has no result",
+                         view_task(outputs->reader.view, outputs->only_node)->path);
     int fd = status == 0 ? read_open_beneath(outputs->dir_fd, mf_buf_cstr(&left.result), O_RDONLY) : -1;
     if (status == 0 && fd < 0)
         status = mf_fail_os(error, errno, "%s/%s", outputs->reader.dir, mf_buf_cstr(&left.result));
@@ -91,7 +92,8 @@ static void list_row(struct outputs *outputs, const struct view_task *task, cons
     table_cell(outputs->table, "%s/%s", outputs->reader.dir, path);
 }
 
-static void list_table(struct outputs *outputs, const struct view_task *task, const struct left *left, const struct mf_span *files)
+static void list_table(struct outputs *outputs, const struct view_task *task, const struct left *left,
+                       const struct mf_span *files)
 {
     if (left->result.length > 0)
         list_row(outputs, task, mf_buf_cstr(&left->result));
@@ -111,7 +113,8 @@ static void member_path(struct outputs *outputs, const char *name, const struct 
 }
 
 /* Paths of `files` are relative to `outputs`. */
-static void list_json(struct outputs *outputs, const struct view_task *task, const struct left *left, const struct mf_span *files)
+static void list_json(struct outputs *outputs, const struct view_task *task, const struct left *left,
+                      const struct mf_span *files)
 {
     struct json_writer *writer = &outputs->writer;
     json_open_object(writer);
@@ -132,7 +135,8 @@ static void list_json(struct outputs *outputs, const struct view_task *task, con
 
 static int list(struct outputs *outputs, const struct view_task *task, struct left *left, struct mf_error *error)
 {
-    if (left->outputs.length > 0 && collected_paths(outputs->dir_fd, mf_buf_cstr(&left->outputs), &left->files, error) != 0)
+    if (left->outputs.length > 0 &&
+        collected_paths(outputs->dir_fd, mf_buf_cstr(&left->outputs), &left->files, error) != 0)
         return mf_wrap(error, "task %s", task->path);
     const struct mf_span *files = collected_sorted(&left->files);
     if (files == NULL && left->files.count > 0)
@@ -177,7 +181,8 @@ static int take_all(struct outputs *outputs, struct mf_error *error)
 {
     for (uint32_t node = 0; node < view_task_count(outputs->reader.view); node++) {
         const struct view_task *task = view_task(outputs->reader.view, node);
-        bool wanted = outputs->only_node == CORE_NONE || outputs->only_node == node || task->template_node == outputs->only_node;
+        bool wanted =
+            outputs->only_node == CORE_NONE || outputs->only_node == node || task->template_node == outputs->only_node;
         if (wanted && take(outputs, node, error) != 0)
             return -1;
     }
@@ -198,8 +203,8 @@ static int prepare(struct outputs *outputs, const struct options *options, struc
         table_create(&outputs->table, "TASK BYTES> PATH", error) != 0)
         return -1;
     if (task != NULL && (outputs->only_node = view_find(outputs->reader.view, task)) == CORE_NONE)
-        return mf_fail(error, MF_NOT_FOUND, "task %.64s: run %s has none of this name: see mayfly show %s", task, outputs->reader.id,
-                       outputs->reader.id);
+        return mf_fail(error, MF_NOT_FOUND, "task %.64s: run %s has none of this name: see mayfly show %s", task,
+                       outputs->reader.id, outputs->reader.id);
     if ((outputs->dir_fd = reader_directory(&outputs->reader, error)) < 0)
         return -1;
     if (to == NULL)
@@ -213,7 +218,8 @@ static int prepare(struct outputs *outputs, const struct options *options, struc
 int cmd_outputs(const struct options *options)
 {
     struct mf_error error = {0};
-    struct outputs outputs = {.dir_fd = -1, .to_fd = -1, .only_node = CORE_NONE, .json_wanted = option_set(options, "json")};
+    struct outputs outputs = {
+        .dir_fd = -1, .to_fd = -1, .only_node = CORE_NONE, .json_wanted = option_set(options, "json")};
     mf_buf_init(&outputs.json, 1u << 30);
     json_begin(&outputs.writer, &outputs.json);
     json_open_object(&outputs.writer);

@@ -4,8 +4,8 @@
 #include "base/buf.h"
 #include "cmd/commands.h"
 #include "cmd/graphs.h"
-#include "json/write.h"
 #include "mayfly/recipe.h"
+#include "json/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,8 @@
 
 #define FILE_BYTES_MAX (1u << 20) /* as the loader */
 
-static const char *const kinds[] = {[RECIPE_KIND_ACCOUNT] = "account", [RECIPE_KIND_CREDENTIAL] = "credential", [RECIPE_KIND_SERVICE] = "service"};
+static const char *const kinds[] = {
+    [RECIPE_KIND_ACCOUNT] = "account", [RECIPE_KIND_CREDENTIAL] = "credential", [RECIPE_KIND_SERVICE] = "service"};
 
 /* --- as JSON --- */
 
@@ -95,7 +96,10 @@ static void print_json(const struct recipe *recipe)
 
 static void print_line(const struct recipe_info *info)
 {
-    printf("%-22s %-11s %s%s%s%s\n", info->name, kinds[info->kind], info->emulated ? "no key needed, runs here" : info->needs_credential ? "operator's credential" : "no key needed",
+    printf("%-22s %-11s %s%s%s%s\n", info->name, kinds[info->kind],
+           info->emulated           ? "no key needed, runs here"
+           : info->needs_credential ? "operator's credential"
+                                    : "no key needed",
            info->has_proof_of_work ? ", proof of work" : "", info->terms_count > 0 ? ", terms to accept" : "",
            info->kind != RECIPE_KIND_SERVICE && !info->scoped_tokens ? ", permissions not enforced" : "");
 }
@@ -110,7 +114,9 @@ static void print_limits(const struct recipe_info *info)
     if (info->lifetime_ms > 0)
         printf("lifetime     %s\n", mf_format_duration(info->lifetime_ms, text));
     if (info->kind == RECIPE_KIND_ACCOUNT)
-        printf("teardown     %s\n", info->delete_ends_expiring ? "resources are removed, the account dies at its own end of life" : "the account is deleted");
+        printf("teardown     %s\n", info->delete_ends_expiring
+                                        ? "resources are removed, the account dies at its own end of life"
+                                        : "the account is deleted");
     if (info->kind == RECIPE_KIND_CREDENTIAL)
         printf("teardown     the token is revoked, resources stay\n");
 }
@@ -135,7 +141,8 @@ static void print_all(const struct recipe *recipe)
     print_line(info);
     if (info->description != NULL)
         printf("\n%s\n\n", info->description);
-    printf("base url     %s%s%s\n", info->base_url, info->base_url_env != NULL ? ", or $" : "", info->base_url_env != NULL ? info->base_url_env : "");
+    printf("base url     %s%s%s\n", info->base_url, info->base_url_env != NULL ? ", or $" : "",
+           info->base_url_env != NULL ? info->base_url_env : "");
     for (uint32_t i = 0; i < info->terms_count; i++)
         printf("%-12s %s: %s\n", i == 0 ? "terms" : "", info->terms[i].title, info->terms[i].url);
     for (uint32_t i = 0; i < info->inputs_count; i++)
@@ -185,7 +192,9 @@ static int read_all(const char *path, struct mf_buf *out, struct mf_error *error
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return mf_fail(error, MF_INPUT, "%s: %s", path, strerror(errno));
-    int result = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) ? 0 : mf_fail(error, MF_INPUT, "%s: not a regular file", path);
+    int result = fstat(fd, &status) == 0 && S_ISREG(status.st_mode)
+                     ? 0
+                     : mf_fail(error, MF_INPUT, "%s: not a regular file", path);
     while (result == 0 && (got = read(fd, bytes, sizeof bytes)) > 0)
         if (mf_buf_append(out, bytes, (size_t)got) != 0)
             result = mf_fail(error, MF_INPUT, "%s: larger than %u bytes", path, FILE_BYTES_MAX);
@@ -221,7 +230,8 @@ static int check(const char *path, bool json)
     if (result != 0)
         print_problem(json ? &writer : NULL, error.text);
     else
-        result = mayfly_recipe_check(mf_buf_cstr(&text), text.length, path, print_problem, json ? &writer : NULL, &error);
+        result =
+            mayfly_recipe_check(mf_buf_cstr(&text), text.length, path, print_problem, json ? &writer : NULL, &error);
     json_close_array(&writer);
     json_member_bool(&writer, "valid", result == 0);
     json_close_object(&writer);

@@ -47,8 +47,8 @@ static int may_remove(struct state_dir *state, const char *id, bool include_kept
         const struct view_account *account = view_account(reader.view, number);
         char tag[96];
         view_tag(reader.view, number, tag, sizeof tag);
-        fprintf(stderr, "mayfly: run %s: account %s may still exist (%s): %s\n", id, tag, view_account_state_name(account->state),
-                remedy(account->state));
+        fprintf(stderr, "mayfly: run %s: account %s may still exist (%s): %s\n", id, tag,
+                view_account_state_name(account->state), remedy(account->state));
         code = EXIT_MAY_EXIST;
     }
     reader_close(&reader);

@@ -41,7 +41,8 @@ static int show_machine(const char *name)
 /* What a person wants to know of a task beside its state: why it failed, how it ended. */
 static void describe(const struct view_task *task, struct mf_buf *out)
 {
-    bool failed = task->state == CORE_TASK_STATE_FAILED || task->state == CORE_TASK_STATE_TIMED_OUT || task->state == CORE_TASK_STATE_BACKOFF;
+    bool failed = task->state == CORE_TASK_STATE_FAILED || task->state == CORE_TASK_STATE_TIMED_OUT ||
+                  task->state == CORE_TASK_STATE_BACKOFF;
     if (failed)
         mf_buf_text(out, view_class_name(task->class));
     if (failed && task->exited && task->signal != 0)
@@ -98,7 +99,8 @@ static void print_head(const struct reader *reader)
            colour ? table_colour_of(state) : "", state, colour ? "\033[0m" : "");
     if (run->settled)
         printf(", exit %d", run->exit_code);
-    printf("\nopened    %s, took %s\n", read_clock(run->opened_ms, opened), mf_format_duration(end_ms - run->opened_ms, took));
+    printf("\nopened    %s, took %s\n", read_clock(run->opened_ms, opened),
+           mf_format_duration(end_ms - run->opened_ms, took));
     printf("graph     %.*s\n\n", MF_SPAN_ARGS(run->graph_path));
 }
 
@@ -116,8 +118,9 @@ static void print_receipt(const struct reader *reader)
     }
     const uint32_t *accounts = totals.accounts;
     printf("\naccounts  %u created = %u gone + %u expired + %u expiring + %u claimable + %u leaked", totals.created,
-           accounts[CORE_ACCOUNT_STATE_GONE], accounts[CORE_ACCOUNT_STATE_EXPIRED], accounts[CORE_ACCOUNT_STATE_EXPIRING],
-           accounts[CORE_ACCOUNT_STATE_CLAIMABLE], accounts[CORE_ACCOUNT_STATE_LEAKED]);
+           accounts[CORE_ACCOUNT_STATE_GONE], accounts[CORE_ACCOUNT_STATE_EXPIRED],
+           accounts[CORE_ACCOUNT_STATE_EXPIRING], accounts[CORE_ACCOUNT_STATE_CLAIMABLE],
+           accounts[CORE_ACCOUNT_STATE_LEAKED]);
     if (totals.open > 0)
         printf(" + %u open", totals.open);
     putchar('\n');

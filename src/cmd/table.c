@@ -16,11 +16,12 @@
 
 /* word, sequence: red needs a person, yellow is on its way, green is well */
 #define STATE_COLOURS(X)                                                                                               \
-    X("succeeded", "\033[32m") X("gone", "\033[32m") X("finished", "\033[32m") X("expired", "\033[32m")                \
-    X("ok", "\033[32m") X("failed", "\033[31m") X("timed_out", "\033[31m") X("leaked", "\033[31m")                     \
-    X("unfinished", "\033[31m") X("damaged", "\033[31m") X("problem", "\033[31m") X("cancelled", "\033[33m")           \
-    X("running", "\033[36m") X("verifying", "\033[36m") X("expiring", "\033[33m") X("claimable", "\033[33m")           \
-    X("unknown", "\033[33m") X("note", "\033[33m") X("backoff", "\033[33m")
+    X("succeeded", "\033[32m")                                                                                         \
+    X("gone", "\033[32m") X("finished", "\033[32m") X("expired", "\033[32m") X("ok", "\033[32m")                       \
+        X("failed", "\033[31m") X("timed_out", "\033[31m") X("leaked", "\033[31m") X("unfinished", "\033[31m")         \
+            X("damaged", "\033[31m") X("problem", "\033[31m") X("cancelled", "\033[33m") X("running", "\033[36m")      \
+                X("verifying", "\033[36m") X("expiring", "\033[33m") X("claimable", "\033[33m")                        \
+                    X("unknown", "\033[33m") X("note", "\033[33m") X("backoff", "\033[33m")
 
 struct cell {
     size_t offset, length; /* in text */
@@ -40,7 +41,8 @@ struct table {
 bool table_colour(FILE *out)
 {
     const char *none = getenv("NO_COLOR"), *terminal = getenv("TERM");
-    return (none == NULL || none[0] == '\0') && isatty(fileno(out)) != 0 && terminal != NULL && strcmp(terminal, "dumb") != 0;
+    return (none == NULL || none[0] == '\0') && isatty(fileno(out)) != 0 && terminal != NULL &&
+           strcmp(terminal, "dumb") != 0;
 }
 
 const char *table_colour_of(const char *state)
@@ -133,7 +135,8 @@ size_t table_rows(const struct table *table)
 }
 
 /* Spaces that are owed come before the next text, so that no line ends with them. */
-static unsigned print_cell(const struct table *table, const struct cell *cell, unsigned width, bool right, unsigned owed, FILE *out)
+static unsigned print_cell(const struct table *table, const struct cell *cell, unsigned width, bool right,
+                           unsigned owed, FILE *out)
 {
     unsigned pad = width > cell->width ? width - cell->width : 0;
     bool coloured = cell->colour[0] != '\0' && table_colour(out);

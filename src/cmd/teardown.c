@@ -23,7 +23,12 @@ static int teardown_one(const struct options *options, const char *run, const st
     char id[STATE_RUN_ID_BYTES] = "";
     if (app_load_run(option_value(options, "state"), run, id, &graph, &error) != 0)
         return error.code == MF_NOT_FOUND && id[0] != '\0' ? never_began(id) : complain(&error);
-    struct app_options app_options = {.mode = APP_TEARDOWN, .graph = graph, .run = id, .include_kept = option_set(options, "include-kept"), .credentials = credentials->items, .credential_count = credentials->count,
+    struct app_options app_options = {.mode = APP_TEARDOWN,
+                                      .graph = graph,
+                                      .run = id,
+                                      .include_kept = option_set(options, "include-kept"),
+                                      .credentials = credentials->items,
+                                      .credential_count = credentials->count,
                                       .strict_teardown = option_set(options, "strict-teardown")};
     int code = launch(&app_options, options);
     graph_destroy(graph);
@@ -98,7 +103,8 @@ int cmd_teardown(const struct options *options)
     int code = 2;
     bool swept = option_set(options, "sweep");
     if (!swept && misplaced_option(options) != NULL) {
-        fprintf(stderr, "mayfly: teardown: --%s goes with --sweep PROVIDER; see 'mayfly teardown --help'\n", misplaced_option(options));
+        fprintf(stderr, "mayfly: teardown: --%s goes with --sweep PROVIDER; see 'mayfly teardown --help'\n",
+                misplaced_option(options));
     } else if (pairs_take(&credentials, options, "credential", false) == 0) {
         if (swept)
             code = sweep(options, &credentials);
