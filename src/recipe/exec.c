@@ -198,13 +198,15 @@ static bool is_named_by_step(const struct recipe_exec *exec)
     return false;
 }
 
-static void note_names(struct recipe_exec *exec, const struct recipe_step *step, enum recipe_verdict verdict)
+/* Returns the verdict: something that exists and cannot be named in full is unknown, it has to be found by its tag. */
+static enum recipe_verdict note_names(struct recipe_exec *exec, const struct recipe_step *step, enum recipe_verdict verdict)
 {
     bool named = recipe_settle_names(exec), success = verdict == RECIPE_VERDICT_SUCCESS;
     if (!step->effect || !(success || (verdict == RECIPE_VERDICT_UNKNOWN && is_named_by_step(exec))))
-        return;
+        return verdict;
     exec->effect_done = true;
-    exec->commit_due = named && (!success || sends_more(exec));
+    exec->commit_due = named && !exec->names_lost && (!success || sends_more(exec));
+    return exec->names_lost ? RECIPE_VERDICT_UNKNOWN : verdict;
 }
 
 static void take_http(struct recipe_exec *exec, const struct recipe_reply *reply)
@@ -223,8 +225,8 @@ static void take_http(struct recipe_exec *exec, const struct recipe_reply *reply
     enum recipe_verdict verdict = read_answer(exec, step, &answer, &again);
     recipe_answer_free(&answer);
     if (exec->operation->op == RECIPE_CREATE)
-        note_names(exec, step, verdict);
-    if (!again)
+        verdict = note_names(exec, step, verdict);
+    if (!again || verdict == RECIPE_VERDICT_UNKNOWN)
         take_verdict(exec, step, verdict);
 }
 

@@ -21,8 +21,10 @@ static void settle_cell(struct recipe_exec *exec, const struct recipe_template *
     mf_buf_init_secret(&text, RECIPE_VALUE_BYTES_MAX);
     if (recipe_expand(&exec->values, template, RECIPE_IN_TEXT, &text, &why) == 0) {
         enum json_kind kind = template->whole ? recipe_resolve(&exec->values, template->parts[0].reference).kind : JSON_STRING;
-        recipe_cell_set(cell, mf_buf_view(&text), kind);
+        if (recipe_cell_set(cell, mf_buf_view(&text), kind) != 0)
+            exec->names_lost = true;
     }
+    exec->names_lost = exec->names_lost || text.failed;
     mf_buf_free(&text);
 }
 
@@ -55,6 +57,7 @@ bool recipe_settle_names(struct recipe_exec *exec)
 {
     const struct recipe *recipe = exec->recipe;
     const struct recipe_operation *create = exec->operation;
+    exec->names_lost = false;
     for (uint32_t i = 0; create->ids != NULL && i < recipe->id_count; i++)
         settle_cell(exec, &create->ids[i], &exec->values.ids[i]);
     for (uint32_t i = 0; create->secrets != NULL && i < recipe->secret_count; i++)
@@ -63,6 +66,7 @@ bool recipe_settle_names(struct recipe_exec *exec)
     mf_buf_clear(&exec->secrets_json);
     bool any = write_names(recipe->ids, recipe->id_count, exec->values.ids, &exec->ids_json);
     write_names(recipe->secrets, recipe->secret_count, exec->values.secrets, &exec->secrets_json);
+    exec->names_lost = exec->names_lost || exec->ids_json.failed || exec->secrets_json.failed;
     exec->result.ids_json = mf_buf_view(&exec->ids_json);
     exec->result.secrets_json = mf_buf_view(&exec->secrets_json);
     return any;
@@ -156,7 +160,10 @@ static bool add_found(struct recipe_exec *exec)
         return false;
     struct recipe_found *found = &exec->founds[count];
     found->ids_at = exec->found.length;
+    exec->names_lost = false;
     write_found_ids(exec);
+    if (exec->names_lost)
+        return false;
     found->ids_length = exec->found.length - found->ids_at;
     found->tag_at = exec->found.length;
     if (exec->operation->tag.count > 0)
@@ -201,8 +208,12 @@ void recipe_settle(struct recipe_exec *exec, enum recipe_verdict verdict)
     struct recipe_result *result = &exec->result;
     enum recipe_op op = exec->operation->op;
     if (op == RECIPE_CREATE) {
-        recipe_settle_names(exec);
-        if (exec->effect_done)
+        bool named = recipe_settle_names(exec);
+        if (exec->effect_done && (exec->names_lost || (!named && verdict != RECIPE_VERDICT_SUCCESS)))
+            verdict = RECIPE_VERDICT_UNKNOWN; /* something exists that cannot be named, so it is not absent */
+        if (exec->effect_done && exec->names_lost)
+            result->ids_json = result->secrets_json = (struct mf_span){NULL, 0};
+        else if (exec->effect_done)
             settle_create(exec);
         else /* ids that are inputs name nothing that was created */
             result->ids_json = result->secrets_json = (struct mf_span){NULL, 0};

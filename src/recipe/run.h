@@ -57,6 +57,7 @@ struct recipe_exec {
     bool finished;               /* no further step: the result is to be settled */
     bool commit_due, wait_due;
     bool effect_done;            /* create: something exists that has a name */
+    bool names_lost;             /* no memory for an id or a secret: what was made cannot be told in full */
     bool cut;                    /* a repeat ended before its `until` */
     bool row_failed;             /* in the current for_each */
     bool any;                    /* `worst` holds something */
