@@ -65,7 +65,8 @@ int app_end_leftovers(struct app *app, struct mf_error *error)
         end_runner(app); /* a pid of another boot says nothing */
     if (runner_sweep(app->run_id, app->run_dir, error) < 0)
         return -1;
-    if (fstatat(app->run_dir_fd, PATHS_WORK, &status, AT_SYMLINK_NOFOLLOW) == 0 && tree_remove(app->run_dir_fd, PATHS_WORK, error) != 0)
+    if (fstatat(app->run_dir_fd, PATHS_WORK, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        tree_remove(app->run_dir_fd, PATHS_WORK, error) != 0)
         return mf_wrap(error, "run %s: working directories", app->run_id);
     return 0;
 }

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LISTS_MAX 100u      /* each but the last finds accounts that the one before did not have */
+#define LISTS_MAX 100u /* each but the last finds accounts that the one before did not have */
 #define LIST_TRIES_MAX 6u
 #define LIST_AGAIN_MS 1000
 #define ASK_MS 5000
@@ -42,10 +42,12 @@ static bool run_goes_on(const struct sweep *sweep, const char *run)
     if (control_path(run, path, sizeof path, &error) != 0)
         return false;
     mf_buf_init(&answer, 4096);
-    bool silent = control_request(path, "{\"op\":\"ping\"}\n", ASK_MS, &answer, &error) != 0 && error.code == MF_NOT_FOUND;
+    bool silent =
+        control_request(path, "{\"op\":\"ping\"}\n", ASK_MS, &answer, &error) != 0 && error.code == MF_NOT_FOUND;
     mf_buf_free(&answer);
     if (silent && !sweep->options->dry_run)
-        unlink(path); /* what an orchestrator that was killed left: with the state directory gone nobody else knows of it */
+        unlink(
+            path); /* what an orchestrator that was killed left: with the state directory gone nobody else knows of it */
     return !silent;
 }
 
@@ -65,7 +67,8 @@ static enum sweep_left why_left(const struct sweep *sweep, const struct sweep_it
 static bool is_known(const struct sweep_result *result, struct mf_span ids, const struct tag *tag)
 {
     for (size_t i = 0; i < result->count; i++)
-        if (result->items[i].tag.n == tag->n && strcmp(result->items[i].tag.run, tag->run) == 0 && mf_span_is(ids, result->items[i].ids))
+        if (result->items[i].tag.n == tag->n && strcmp(result->items[i].tag.run, tag->run) == 0 &&
+            mf_span_is(ids, result->items[i].ids))
             return true;
     return false;
 }
@@ -74,7 +77,8 @@ static int add(struct sweep *sweep, struct mf_span ids, const struct tag *tag, i
 {
     struct sweep_result *result = sweep->result;
     struct sweep_item item = {.tag = *tag, .created_ms = created_ms, .state = CORE_ACCOUNT_STATE_RELEASED};
-    if (mf_grow((void **)&result->items, &result->capacity, result->count + 1, sizeof *result->items, 64) != 0 || (item.ids = mf_strndup(ids.data, ids.length)) == NULL)
+    if (mf_grow((void **)&result->items, &result->capacity, result->count + 1, sizeof *result->items, 64) != 0 ||
+        (item.ids = mf_strndup(ids.data, ids.length)) == NULL)
         return -1;
     item.left = why_left(sweep, &item);
     result->items[result->count++] = item;
@@ -93,7 +97,8 @@ static void on_listed(void *context, struct provision_job *job, const struct rec
     snprintf(sweep->reason, sizeof sweep->reason, "%s", result->reason);
     size_t before = sweep->result->count;
     for (uint32_t i = 0; i < result->found_count && provision_found(job, i, &ids, &text); i++) {
-        if (!tag_parse(text, &tag) || strcmp(tag.owner, sweep->result->owner) != 0 || is_known(sweep->result, ids, &tag))
+        if (!tag_parse(text, &tag) || strcmp(tag.owner, sweep->result->owner) != 0 ||
+            is_known(sweep->result, ids, &tag))
             continue;
         if (add(sweep, ids, &tag, provision_found_created_ms(job, i)) != 0) {
             sweep->listed = false;
@@ -129,7 +134,8 @@ static int list(struct sweep *sweep, struct mf_error *error)
         if (sweep->listed)
             return 0;
         if (tries == LIST_TRIES_MAX)
-            return mf_fail(error, MF_PROVIDER, "provider `%s`: its accounts cannot be listed: %s", sweep->provider.name, sweep->reason);
+            return mf_fail(error, MF_PROVIDER, "provider `%s`: its accounts cannot be listed: %s", sweep->provider.name,
+                           sweep->reason);
         poll(NULL, 0, LIST_AGAIN_MS);
     }
 }
@@ -153,14 +159,22 @@ static int check_recipe(const struct sweep *sweep, struct mf_error *error)
     const struct recipe_info *info = recipe_info(sweep->provider.recipe);
     char lifetime[24];
     if (info->kind == RECIPE_KIND_SERVICE)
-        return mf_fail(error, MF_USAGE, "provider `%s`: its recipe is a service, which gives no accounts", sweep->provider.name);
+        return mf_fail(error, MF_USAGE, "provider `%s`: its recipe is a service, which gives no accounts",
+                       sweep->provider.name);
     if (!info->has[RECIPE_LIST] && info->lifetime_ms > 0)
-        return mf_fail(error, MF_USAGE, "provider `%s`: cannot list accounts, so nothing can be swept; each expires by itself at the latest %s after it was made", sweep->provider.name,
-                       mf_format_duration(info->lifetime_ms, lifetime));
+        return mf_fail(error, MF_USAGE,
+                       "provider `%s`: cannot list accounts, so nothing can be swept; each expires by itself at the "
+                       "latest %s after it was made",
+                       sweep->provider.name, mf_format_duration(info->lifetime_ms, lifetime));
     if (!info->has[RECIPE_LIST])
-        return mf_fail(error, MF_USAGE, "provider `%s`: cannot list accounts, and they do not expire: only the state directory knows them; run mayfly teardown --all", sweep->provider.name);
+        return mf_fail(error, MF_USAGE,
+                       "provider `%s`: cannot list accounts, and they do not expire: only the state directory knows "
+                       "them; run mayfly teardown --all",
+                       sweep->provider.name);
     if (sweep->options->older_than_ms > 0 && !info->lists_created)
-        return mf_fail(error, MF_USAGE, "provider `%s`: its list does not say when an account was made; leave out --older-than", sweep->provider.name);
+        return mf_fail(error, MF_USAGE,
+                       "provider `%s`: its list does not say when an account was made; leave out --older-than",
+                       sweep->provider.name);
     return 0;
 }
 
@@ -180,13 +194,16 @@ static int open_inputs(struct sweep *sweep, struct mf_error *error)
     for (uint32_t i = 0; provider->inputs != NULL && i < info->inputs_count; i++) {
         const char *value = input_given(sweep->options, info->inputs[i]);
         if (value == NULL)
-            return mf_fail(error, MF_USAGE, "provider `%s`: input `%s` is missing; give --input %s=VALUE", provider->name, info->inputs[i], info->inputs[i]);
+            return mf_fail(error, MF_USAGE, "provider `%s`: input `%s` is missing; give --input %s=VALUE",
+                           provider->name, info->inputs[i], info->inputs[i]);
         char *copy = mf_strdup(value);
         if (copy == NULL)
             return mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
         provider->inputs[provider->input_count++] = (struct recipe_value){mf_span(info->inputs[i]), mf_span(copy)};
     }
-    return provider->inputs != NULL || info->inputs_count == 0 ? 0 : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+    return provider->inputs != NULL || info->inputs_count == 0
+               ? 0
+               : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
 }
 
 static int open_provider(struct sweep *sweep, struct mf_error *error)
@@ -199,12 +216,19 @@ static int open_provider(struct sweep *sweep, struct mf_error *error)
     const struct recipe_info *info = recipe_info(provider->recipe);
     const char *override = app_provider_override(info);
     if (override == NULL && info->emulated)
-        return mf_fail(error, MF_USAGE, "provider `%s`: the emulator of a run ends with it, and `mayfly teardown RUN` cleans it; for one of your own set %s", provider->name, info->base_url_env);
-    if (app_provider_address(provider, override != NULL ? override : info->base_url, sweep->options->allow_base_url, error) != 0 || open_inputs(sweep, error) != 0)
+        return mf_fail(error, MF_USAGE,
+                       "provider `%s`: the emulator of a run ends with it, and `mayfly teardown RUN` cleans it; for "
+                       "one of your own set %s",
+                       provider->name, info->base_url_env);
+    if (app_provider_address(provider, override != NULL ? override : info->base_url, sweep->options->allow_base_url,
+                             error) != 0 ||
+        open_inputs(sweep, error) != 0)
         return -1;
     if (sweep->state != NULL)
         provider->rate_path = state_rate_path(sweep->state, provider->name);
-    return info->needs_credential ? app_provider_source(provider, sweep->options->credentials, sweep->options->credential_count, error) : 0;
+    return info->needs_credential
+               ? app_provider_source(provider, sweep->options->credentials, sweep->options->credential_count, error)
+               : 0;
 }
 
 static void on_hold(void *context, uint32_t provider, int64_t until_ms)
@@ -225,9 +249,15 @@ static int open_network(struct sweep *sweep, struct mf_error *error)
 {
     static const struct provision_events events = {.hold = on_hold, .note = on_note};
     struct net_client_options client = {.ca_file = getenv("MAYFLY_CA_FILE")};
-    struct provision_provider provider = {.recipe = sweep->provider.recipe, .base_url = sweep->provider.base_url, .inputs = sweep->provider.inputs, .input_count = sweep->provider.input_count,
-                                          .credential = app_provider_credential, .credential_context = &sweep->provider, .rate_file = sweep->provider.rate_path};
-    if (net_loop_create(&sweep->loop, error) != 0 || net_client_create(&sweep->client, sweep->loop, &client, error) != 0)
+    struct provision_provider provider = {.recipe = sweep->provider.recipe,
+                                          .base_url = sweep->provider.base_url,
+                                          .inputs = sweep->provider.inputs,
+                                          .input_count = sweep->provider.input_count,
+                                          .credential = app_provider_credential,
+                                          .credential_context = &sweep->provider,
+                                          .rate_file = sweep->provider.rate_path};
+    if (net_loop_create(&sweep->loop, error) != 0 ||
+        net_client_create(&sweep->client, sweep->loop, &client, error) != 0)
         return -1;
     return provision_create(&sweep->provision, sweep->loop, sweep->client, &provider, 1, 1, &events, sweep, error);
 }
@@ -262,7 +292,9 @@ static int clean(struct sweep *sweep, struct mf_error *error)
             return 0;
         poll(NULL, 0, (int)(left_ms > LEAST_PAUSE_MS ? left_ms : LEAST_PAUSE_MS));
     }
-    return mf_fail(error, MF_PROVIDER, "provider `%s`: %u lists, and each names new accounts of owner %s: something still makes them", sweep->provider.name, LISTS_MAX, sweep->result->owner);
+    return mf_fail(error, MF_PROVIDER,
+                   "provider `%s`: %u lists, and each names new accounts of owner %s: something still makes them",
+                   sweep->provider.name, LISTS_MAX, sweep->result->owner);
 }
 
 static void count(struct sweep_result *result, const struct sweep_options *options)
@@ -289,8 +321,13 @@ int sweep_run(struct sweep_result *out, const struct sweep_options *options, str
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     *out = (struct sweep_result){0};
-    struct sweep sweep = {.options = options, .result = out, .start_ms = net_now_ms(), .base_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000};
-    int result = open_owner(&sweep, error) == 0 && open_provider(&sweep, error) == 0 && open_network(&sweep, error) == 0 ? 0 : -1;
+    struct sweep sweep = {.options = options,
+                          .result = out,
+                          .start_ms = net_now_ms(),
+                          .base_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000};
+    int result = open_owner(&sweep, error) == 0 && open_provider(&sweep, error) == 0 && open_network(&sweep, error) == 0
+                     ? 0
+                     : -1;
     if (result == 0) {
         result = clean(&sweep, error);
         count(out, options);

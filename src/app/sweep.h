@@ -24,27 +24,27 @@ struct sweep_options {
 };
 
 enum sweep_left { /* why an account is not touched */
-    SWEEP_TAKEN,
-    SWEEP_RUN_GOES_ON,
-    SWEEP_TOO_YOUNG,
+                  SWEEP_TAKEN,
+                  SWEEP_RUN_GOES_ON,
+                  SWEEP_TOO_YOUNG,
 };
 
 struct sweep_item {
     struct tag tag;
-    char *ids;                       /* owned JSON object: what delete needs */
-    int64_t created_ms;              /* epoch; 0: the list does not say it */
-    int64_t expires_ms;              /* EXPIRING */
+    char *ids;          /* owned JSON object: what delete needs */
+    int64_t created_ms; /* epoch; 0: the list does not say it */
+    int64_t expires_ms; /* EXPIRING */
     enum sweep_left left;
-    enum core_account_state state;   /* of one that is taken: RELEASED when it was only listed */
-    char reason[200];                /* of the last refusal; "" */
+    enum core_account_state state; /* of one that is taken: RELEASED when it was only listed */
+    char reason[200];              /* of the last refusal; "" */
 };
 
 struct sweep_result {
     char owner[25];
-    struct sweep_item *items;        /* owned, in the order in which they were found */
+    struct sweep_item *items; /* owned, in the order in which they were found */
     size_t count, capacity;
     uint32_t gone, expired, expiring, leaked, left;
-    uint32_t lists;                  /* how often the provider was asked for all of them */
+    uint32_t lists; /* how often the provider was asked for all of them */
     int64_t wall_ms;
     int exit_code;
 };

@@ -34,7 +34,8 @@ static void on_done(void *context, struct provision_job *job, const struct recip
     struct sweep_item *item = item_of(sweep, owner->account);
     if (result->verdict != RECIPE_VERDICT_SUCCESS && result->verdict != RECIPE_VERDICT_GONE)
         snprintf(item->reason, sizeof item->reason, "%s", result->reason);
-    struct core_input input = app_account_answer(recipe_info(sweep->provider.recipe), owner->op, owner->account, result);
+    struct core_input input =
+        app_account_answer(recipe_info(sweep->provider.recipe), owner->op, owner->account, result);
     mf_free(owner);
     tell(sweep, &input);
 }
@@ -52,7 +53,10 @@ static void start(struct sweep *sweep, const struct core_command *command)
     mf_assert(known && owner != NULL);
     *owner = (struct fleet_job){.sweep = sweep, .op = app_account_op(command->kind), .account = command->account};
     tag_format(item->tag.owner, item->tag.run, item->tag.n, tag);
-    struct provision_spec spec = {.op = app_recipe_op(recipe_info(sweep->provider.recipe), owner->op), .tag = mf_span(tag), .ids_json = mf_span(item->ids), .teardown = true,
+    struct provision_spec spec = {.op = app_recipe_op(recipe_info(sweep->provider.recipe), owner->op),
+                                  .tag = mf_span(tag),
+                                  .ids_json = mf_span(item->ids),
+                                  .teardown = true,
                                   .expired = view.expires_ms > 0 && view.expires_ms <= sweep_now(sweep)};
     if (provision_start(sweep->provision, &spec, &calls, owner, &job, &error) == 0)
         return;
@@ -87,7 +91,8 @@ static void step(struct sweep *sweep, struct core_input input)
 /* The core is never re-entered: what a command answers at once waits for its turn. */
 static void tell(struct sweep *sweep, const struct core_input *input)
 {
-    int grown = mf_grow((void **)&sweep->inputs, &sweep->input_capacity, sweep->input_count + 1, sizeof *sweep->inputs, 64);
+    int grown =
+        mf_grow((void **)&sweep->inputs, &sweep->input_capacity, sweep->input_count + 1, sizeof *sweep->inputs, 64);
     mf_assert(grown == 0);
     sweep->inputs[sweep->input_count++] = *input;
     if (sweep->stepping)
@@ -109,16 +114,19 @@ static void on_turn(void *context)
         net_loop_again(sweep->loop);
 }
 
-static int apply(struct sweep *sweep, enum core_record_kind kind, uint32_t node, uint32_t account, struct mf_error *error)
+static int apply(struct sweep *sweep, enum core_record_kind kind, uint32_t node, uint32_t account,
+                 struct mf_error *error)
 {
-    struct core_record record = {.seq = core_seq(sweep->core) + 1, .at_ms = sweep_now(sweep), .kind = kind, .node = node, .account = account};
+    struct core_record record = {
+        .seq = core_seq(sweep->core) + 1, .at_ms = sweep_now(sweep), .kind = kind, .node = node, .account = account};
     return core_apply(sweep->core, &record, error);
 }
 
 /* What a journal would have said: a run whose only task is over, and each of these accounts was found. */
 static int replay(struct sweep *sweep, uint32_t count, struct mf_error *error)
 {
-    if (apply(sweep, CORE_RUN_OPENED, CORE_NONE, CORE_NONE, error) != 0 || apply(sweep, CORE_TASK_CANCELLED, 0, CORE_NONE, error) != 0)
+    if (apply(sweep, CORE_RUN_OPENED, CORE_NONE, CORE_NONE, error) != 0 ||
+        apply(sweep, CORE_TASK_CANCELLED, 0, CORE_NONE, error) != 0)
         return -1;
     for (uint32_t n = 1; n <= count; n++)
         if (apply(sweep, CORE_ACCOUNT_ADOPTED, CORE_NONE, n, error) != 0)
@@ -155,9 +163,17 @@ int sweep_fleet(struct sweep *sweep, size_t first, struct mf_error *error)
 {
     const struct core_provider provider = app_core_provider(recipe_info(sweep->provider.recipe));
     const struct core_slot slot = {.provider = 0, .lender = CORE_NONE};
-    const struct core_profile profile = {.timeout_ms = 1, .prepare_timeout_ms = 1, .verify_timeout_ms = 1, .grace_ms = 1, .attempts_max = 1};
+    const struct core_profile profile = {
+        .timeout_ms = 1, .prepare_timeout_ms = 1, .verify_timeout_ms = 1, .grace_ms = 1, .attempts_max = 1};
     const struct core_task task = {.slot_count = 1};
-    const struct core_graph graph = {.tasks = &task, .task_count = 1, .slots = &slot, .slot_count = 1, .profiles = &profile, .profile_count = 1, .providers = &provider, .provider_count = 1};
+    const struct core_graph graph = {.tasks = &task,
+                                     .task_count = 1,
+                                     .slots = &slot,
+                                     .slot_count = 1,
+                                     .profiles = &profile,
+                                     .profile_count = 1,
+                                     .providers = &provider,
+                                     .provider_count = 1};
     sweep->taken = mf_calloc(sweep->result->count - first, sizeof *sweep->taken);
     if (sweep->taken == NULL)
         return mf_fail(error, MF_MEMORY, "sweep: no memory for %zu accounts", sweep->result->count - first);

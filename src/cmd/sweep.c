@@ -31,7 +31,8 @@ static void story_of(const struct sweep_item *item, int64_t now_ms, struct mf_bu
 {
     char age[24];
     if (item->created_ms > 0)
-        mf_buf_printf(out, "made %s ago", mf_format_duration(now_ms > item->created_ms ? now_ms - item->created_ms : 0, age));
+        mf_buf_printf(out, "made %s ago",
+                      mf_format_duration(now_ms > item->created_ms ? now_ms - item->created_ms : 0, age));
     const char *between = out->length > 0 ? "; " : "";
     if (item->left == SWEEP_RUN_GOES_ON)
         mf_buf_printf(out, "%sits run is going on: mayfly cancel %s", between, item->tag.run);
@@ -51,7 +52,8 @@ static void print_items(const struct sweep_result *result, int64_t now_ms)
         tag_of(item, tag);
         story_of(item, now_ms, &story);
         json_escape_shown(&shown, mf_buf_view(&story), 400);
-        printf("%s%-8s%s  %-44s  %s\n", colour ? table_colour_of(word_of(item)) : "", word_of(item), colour ? "\033[0m" : "", tag, mf_buf_cstr(&shown));
+        printf("%s%-8s%s  %-44s  %s\n", colour ? table_colour_of(word_of(item)) : "", word_of(item),
+               colour ? "\033[0m" : "", tag, mf_buf_cstr(&shown));
         mf_buf_free(&story);
         mf_buf_free(&shown);
     }
@@ -60,12 +62,14 @@ static void print_items(const struct sweep_result *result, int64_t now_ms)
 static void print_receipt(const struct sweep_result *result, const struct sweep_options *options)
 {
     char wall[24];
-    printf("receipt   sweep of %s, owner %s  %s\n", options->provider, result->owner, mf_format_duration(result->wall_ms, wall));
+    printf("receipt   sweep of %s, owner %s  %s\n", options->provider, result->owner,
+           mf_format_duration(result->wall_ms, wall));
     if (options->dry_run) {
         printf("  accounts  %zu found, %u of them left alone; nothing was deleted\n", result->count, result->left);
         return;
     }
-    printf("  accounts  %zu found = %u gone + %u expired + %u expiring + %u leaked + %u left alone\n", result->count, result->gone, result->expired, result->expiring, result->leaked, result->left);
+    printf("  accounts  %zu found = %u gone + %u expired + %u expiring + %u leaked + %u left alone\n", result->count,
+           result->gone, result->expired, result->expiring, result->leaked, result->left);
     if (result->exit_code == 4)
         printf("  next      mayfly teardown --sweep %s --owner %s\n", options->provider, result->owner);
 }
@@ -133,9 +137,17 @@ int teardown_sweep(const struct options *options, const struct pairs *credential
     if (option_duration(options, "older-than", &older_than_ms) != 0)
         return 2;
     struct sweep_options given = {
-        .provider = option_value(options, "sweep"), .state_path = option_value(options, "state"), .owner = option_value(options, "owner"), .older_than_ms = older_than_ms,
-        .dry_run = option_set(options, "dry-run"), .allow_base_url = option_set(options, "allow-base-url"), .strict_teardown = option_set(options, "strict-teardown"),
-        .credentials = credentials->items, .credential_count = credentials->count, .inputs = inputs->items, .input_count = inputs->count,
+        .provider = option_value(options, "sweep"),
+        .state_path = option_value(options, "state"),
+        .owner = option_value(options, "owner"),
+        .older_than_ms = older_than_ms,
+        .dry_run = option_set(options, "dry-run"),
+        .allow_base_url = option_set(options, "allow-base-url"),
+        .strict_teardown = option_set(options, "strict-teardown"),
+        .credentials = credentials->items,
+        .credential_count = credentials->count,
+        .inputs = inputs->items,
+        .input_count = inputs->count,
     };
     int status = sweep_run(&result, &given, &error);
     int code = result.exit_code;

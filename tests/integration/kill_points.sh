@@ -68,6 +68,8 @@ one() { # point, pass
     if [ "$code" = 0 ]; then
         [ -z "$(ledger_alive "$LEDGER")" ] || fail "$what: exit 0, and accounts are alive"
     fi
+    # every other time somebody goes on with it first, and that is killed too
+    [ $((RANDOM % 2)) = 0 ] || crash "$((RANDOM % 14 + 3)):$((RANDOM % 3 + 1))" resume last
     # the clean-up is killed three times running, each time somewhere else
     for point in $(((RANDOM % 3) + 13)):1 1:1 16:1; do
         crash "$point" teardown last
