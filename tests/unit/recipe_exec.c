@@ -850,7 +850,8 @@ static void test_inject(void **state)
     vars.secrets_json = MF_SPAN("{\"token\":\"cfat_x\"}");
     mf_buf_clear(&text);
     assert_int_equal(recipe_inject(recipe, &vars, collect, &text, &error), 0);
-    assert_string_equal(mf_buf_cstr(&text), "CLOUDFLARE_API_BASE_URL=" BASE "\nCLOUDFLARE_API_TOKEN=cfat_x\nCLOUDFLARE_ACCOUNT_ID=" ID "\n");
+    assert_string_equal(mf_buf_cstr(&text),
+                        "CLOUDFLARE_API_BASE_URL=" BASE "\nCLOUDFLARE_BASE_URL=" BASE "\nCLOUDFLARE_API_TOKEN=cfat_x\nCLOUDFLARE_ACCOUNT_ID=" ID "\n");
     mf_buf_free(&text);
     recipe_destroy(recipe);
 }
