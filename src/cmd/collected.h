@@ -6,8 +6,9 @@
 #include "base/error.h"
 
 /*
- * Adds the path of every regular file below `dir`, itself relative to `dir_fd`, to `out`, which the caller has made. Links, sockets and
- * devices are left out, and what vanishes meanwhile. The order is the directory's: collected_sorted has them by bytes.
+ * Adds the path of every regular file below `dir`, itself relative to `dir_fd`, to `out`, which the caller has made. Links, sockets
+ * and devices are left out, and what vanishes meanwhile; a `dir` that is not there, or lies elsewhere, has no files. The order is
+ * the directory's: collected_sorted has them by bytes.
  */
 int collected_paths(int dir_fd, const char *dir, struct strings *out, struct mf_error *error);
 /* Views of all paths, sorted; NULL without memory. */

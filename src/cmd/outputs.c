@@ -82,7 +82,11 @@ static int print_result(struct outputs *outputs, struct mf_error *error)
 static int64_t bytes_of(const struct outputs *outputs, const char *path)
 {
     struct stat status;
-    return fstatat(outputs->dir_fd, path, &status, AT_SYMLINK_NOFOLLOW) == 0 ? (int64_t)status.st_size : 0;
+    int fd = read_open_beneath(outputs->dir_fd, path, O_PATH);
+    int64_t bytes = fd >= 0 && fstat(fd, &status) == 0 ? (int64_t)status.st_size : 0;
+    if (fd >= 0)
+        close(fd);
+    return bytes;
 }
 
 static void list_row(struct outputs *outputs, const struct view_task *task, const char *path)
