@@ -64,7 +64,7 @@ done <"$CASE_DIR/commands"
     sed -n 's/^    mayfly \([a-z][a-z |]*[a-z]\) .*/\1/p' "$ROOT/README.md" | sed 's/  .*//' | tr -s ' |' '\n'
 } | sort -u | comm -23 - "$CASE_DIR/commands" >"$CASE_DIR/invented"
 [ ! -s "$CASE_DIR/invented" ] || fail "the README names commands that there are not: $(tr '\n' ' ' <"$CASE_DIR/invented")"
-grep -o -- '`[^`]*--[a-z-]*' "$ROOT/README.md" | grep -o -- '--[a-z-]*' | sort -u | while read -r option; do
+grep -oE -- '`(mayfly [^`]*)?--[a-z-]+' "$ROOT/README.md" | grep -o -- '--[a-z-]*' | sort -u | while read -r option; do
     grep -q "\"${option#--}\"" "$ROOT/src/cmd/options.def" || [ "$option" = --help ] || fail "the README names $option, which there is not"
 done
 finish
