@@ -103,8 +103,9 @@ static void describe_end(struct progress *progress, struct app *app, const struc
         break;
     case CORE_TASK_FAILED:
     case CORE_TASK_TIMED_OUT:
-        mf_buf_printf(out, "%s (%s)", record->kind == CORE_TASK_FAILED ? "failed" : "timed out",
-                      core_class_name((enum core_class)record->facts[1]));
+        mf_buf_text(out, record->kind == CORE_TASK_FAILED ? "failed" : "timed out");
+        if (record->facts[1] != CORE_CLASS_NONE) /* a template has none: its instances have */
+            mf_buf_printf(out, " (%s)", core_class_name((enum core_class)record->facts[1]));
         exit_suffix(progress, record->node, out);
         break;
     case CORE_TASK_CANCELLED:
