@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/crash.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,8 @@ static void on_done(void *context, struct provision_job *job, const struct recip
     struct fleet_job *owner = context;
     struct sweep *sweep = owner->sweep;
     struct sweep_item *item = item_of(sweep, owner->account);
+    if (owner->op == RECIPE_DELETE || owner->op == RECIPE_CHECK)
+        CRASH_POINT(15);
     if (result->verdict != RECIPE_VERDICT_SUCCESS && result->verdict != RECIPE_VERDICT_GONE)
         snprintf(item->reason, sizeof item->reason, "%s", result->reason);
     struct core_input input =
@@ -52,6 +55,8 @@ static void start(struct sweep *sweep, const struct core_command *command)
     bool known = core_account(sweep->core, command->account, &view);
     mf_assert(known && owner != NULL);
     *owner = (struct fleet_job){.sweep = sweep, .op = app_account_op(command->kind), .account = command->account};
+    if (owner->op == RECIPE_DELETE)
+        CRASH_POINT(13);
     tag_format(item->tag.owner, item->tag.run, item->tag.n, tag);
     struct provision_spec spec = {.op = app_recipe_op(recipe_info(sweep->provider.recipe), owner->op),
                                   .tag = mf_span(tag),
