@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 /* --- the credential --- */
 
@@ -126,10 +127,15 @@ bool emu_budget_take(struct emu_budget *budget, const struct emulator_limit *lim
 
 void emu_throttle(struct emu_call *call, int64_t retry_ms)
 {
-    char seconds[32];
-    snprintf(seconds, sizeof(seconds), "%lld", (long long)((retry_ms + 999) / 1000));
+    char text[64];
+    time_t opens = (time_t)((call->now_ms + retry_ms + 999) / 1000);
+    struct tm parts;
     emu_fail(call, EMU_ERROR_THROTTLED);
-    emu_answer_header(call, "retry-after", seconds);
+    snprintf(text, sizeof(text), "%lld", (long long)((retry_ms + 999) / 1000));
+    emu_answer_header(call, "retry-after", text);
+    gmtime_r(&opens, &parts);
+    strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    emu_answer_header(call, "x-ratelimit-reset", text);
 }
 
 static int check_rate(struct emu_call *call)
