@@ -39,7 +39,8 @@ check() {
         return 1
     fi
     defined_in "$folder" "$@" >"$work/defined"
-    folder_objects "$folder" | while read -r object; do
+    # base/crash.c kills the program on purpose and is empty but in test builds.
+    folder_objects "$folder" | grep -v '/base/.*/crash\.c\.o$' | while read -r object; do
         nm --undefined-only --format=posix "$object" | cut -d' ' -f1 | grep -Ev "$compiler" | grep -Ev "$allowed" | while read -r symbol; do
             grep -qxF "$symbol" "$work/defined" || echo "src/$folder: $(basename "$object" .o) uses $symbol"
         done
