@@ -44,6 +44,14 @@ static int see(void *context, const struct core_record *record, struct mf_span e
     return 0;
 }
 
+/* Member by member: what lies between them is nobody's. */
+static void same_record(const struct core_record *got, const struct core_record *wanted)
+{
+    assert_true(got->seq == wanted->seq && got->at_ms == wanted->at_ms && got->kind == wanted->kind);
+    assert_true(got->node == wanted->node && got->account == wanted->account);
+    assert_memory_equal(got->facts, wanted->facts, sizeof wanted->facts);
+}
+
 static void test_replay_returns_what_was_appended(void **state)
 {
     (void)state;
@@ -62,7 +70,7 @@ static void test_replay_returns_what_was_appended(void **state)
     assert_ok(journal_replay(run.journal, see, &seen, &error));
     assert_int_equal(seen.count, 5);
     for (size_t i = 0; i < 5; i++)
-        assert_memory_equal(&seen.records[i], &records[i], sizeof records[i]);
+        same_record(&seen.records[i], &records[i]);
     assert_string_equal(seen.extra[0], "\"reason\":\"it, \\\"broke\\\"}\"");
     assert_string_equal(seen.extra[1], "\"reason\":\"it, \\\"broke\\\"}\"");
     assert_string_equal(seen.extra[4], "");
