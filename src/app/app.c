@@ -393,6 +393,7 @@ int app_run(struct app *app)
     net_loop_run(app->loop);
     app->exit_code = exit_code_of(app);
     CRASH_POINT(16);
+    app_remove_leftovers(app);
     struct app_receipt receipt;
     app_receipt(app, &receipt);
     for (uint32_t i = 0; i < app->options.observer_count; i++)

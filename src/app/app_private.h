@@ -250,6 +250,7 @@ void app_control_close(struct app *app);
 /* --- leftover.c --- */
 void app_boot_id(char out[64]);
 int app_end_leftovers(struct app *app, struct mf_error *error); /* after the replay */
+void app_remove_leftovers(struct app *app);                     /* when all accounts are settled */
 
 /* --- recover.c --- */
 int app_open_new(struct app *app, struct mf_error *error);

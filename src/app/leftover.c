@@ -3,7 +3,7 @@
  *
  * The runner of an orchestrator that died sees the end of its socket, kills its agents and leaves by itself; that may take a moment,
  * and it may be stuck. Until it is gone its agents may still use accounts and write into workspaces. So: wait for it, kill it by the
- * identity that the journal has, kill what carries the run's marks, then remove the working directories. The caller holds the lock.
+ * identity that the journal has, kill what carries the run's marks, set the working directories aside. The caller holds the lock.
  */
 #include "app/app_private.h"
 
@@ -11,6 +11,7 @@
 #include "runner/tree.h"
 #include "store/tree.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 
 #define LEAVE_WAIT_MS 3000
 #define LOOK_AGAIN_MS 5
+#define OLD_WORK PATHS_WORK "-old"
 
 void app_boot_id(char out[64])
 {
@@ -56,17 +58,38 @@ static void end_runner(struct app *app)
     }
 }
 
+static bool exists(const struct app *app, const char *name)
+{
+    struct stat status;
+    return fstatat(app->run_dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A thousand workspaces take seconds to remove, and accounts must not wait for that: they are only set aside. */
+static int set_work_aside(struct app *app, struct mf_error *error)
+{
+    if (!exists(app, PATHS_WORK))
+        return 0;
+    if (exists(app, OLD_WORK) && tree_remove(app->run_dir_fd, OLD_WORK, error) != 0)
+        return mf_wrap(error, "run %s: working directories", app->run_id);
+    if (renameat(app->run_dir_fd, PATHS_WORK, app->run_dir_fd, OLD_WORK) != 0)
+        return mf_fail_os(error, errno, "run %s: working directories", app->run_id);
+    return 0;
+}
+
 int app_end_leftovers(struct app *app, struct mf_error *error)
 {
     char boot[64];
-    struct stat status;
     app_boot_id(boot);
     if (boot[0] != '\0' && strcmp(boot, app->left_boot_id) == 0)
         end_runner(app); /* a pid of another boot says nothing */
     if (runner_sweep(app->run_id, app->run_dir, error) < 0)
         return -1;
-    if (fstatat(app->run_dir_fd, PATHS_WORK, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        tree_remove(app->run_dir_fd, PATHS_WORK, error) != 0)
-        return mf_wrap(error, "run %s: working directories", app->run_id);
-    return 0;
+    return set_work_aside(app, error);
+}
+
+void app_remove_leftovers(struct app *app)
+{
+    struct mf_error error;
+    if (exists(app, OLD_WORK) && tree_remove(app->run_dir_fd, OLD_WORK, &error) != 0)
+        app_note(app, "working directories: %s", error.text);
 }
