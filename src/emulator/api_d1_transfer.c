@@ -1,8 +1,9 @@
 /*
  * api_d1_transfer.c - D1 import and export: SQL texts that come and go by signed URLs
  *
- * An import is asked for with the hash of a file; the answer names a URL where the file is put, and the next call runs it, all
- * or nothing. An export leaves its text behind a URL. The URLs need no credential: they carry their end and a signature.
+ * An import is asked for with the hash of a file; the answer names a URL where the file is put, and the next call
+ * runs it, all or nothing. An export leaves its text behind a URL. The URLs need no credential: they carry their end
+ * and a signature.
  */
 #include "emulator/emulator_private.h"
 

@@ -1,8 +1,8 @@
 /*
  * api_zones.c - zones and their DNS records, for accounts that are no temporary ones
  *
- * A zone is a name that nobody else here has; it is active at once, because there is no registrar to ask. A record is kept as
- * the client sent it; its name in the state is its id, for several records may have the same name and type.
+ * A zone is a name that nobody else here has; it is active at once, because there is no registrar to ask. A record is
+ * kept as the client sent it; its name in the state is its id, for several records may have the same name and type.
  */
 #include "emulator/emulator_private.h"
 

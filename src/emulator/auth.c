@@ -251,6 +251,7 @@ int emu_authorise(struct emu_call *call)
         return -1;
     if (group_opens(call))
         return 0;
-    emu_fail(call, EMU_ERROR_FORBIDDEN);
+    /* an account's token has no user behind it: the real client goes on after this code, and gives up after the other */
+    emu_fail(call, strcmp(call->route->path, "/user") == 0 ? EMU_ERROR_NOT_YOURS : EMU_ERROR_FORBIDDEN);
     return -1;
 }

@@ -1,8 +1,8 @@
 /*
  * form_json.c - puts name[key][][key] fields together again
  *
- * An element of a list has no number: fields go into the last element until one of them is there already, then a new element
- * begins. The tree lives in one array, so there is one thing to free and one limit.
+ * An element of a list has no number: fields go into the last element until one of them is there already, then a new
+ * element begins. The tree lives in one array, so there is one thing to free and one limit.
  */
 #include "emulator/form_json.h"
 
@@ -61,7 +61,7 @@ static int take_key(struct mf_span *rest, struct mf_span *key)
     return 0;
 }
 
-/* The element of a list that the rest of the name goes into: the last one, unless it has that member as a value already. */
+/* The element of a list that the rest of the name goes into: the last, unless it has that member as a value already. */
 static uint32_t element(struct tree *tree, uint32_t array, struct mf_span rest)
 {
     struct mf_span key;

@@ -9,8 +9,8 @@
 #include "base/buf.h"
 
 /*
- * Appends the object that the fields `name[...]` of a multipart body make; 0 when there are none, 1, or -1 when they are too
- * many, too deep or contradict each other. `true` and `false` become booleans, everything else a string.
+ * Appends the object that the fields `name[...]` of a multipart body make; 0 when there are none, 1, or -1 when they
+ * are too many, too deep or contradict each other. `true` and `false` become booleans, everything else a string.
  */
 int emu_form_json(struct mf_span content_type, struct mf_span body, const char *name, struct mf_buf *out);
 

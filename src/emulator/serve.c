@@ -75,7 +75,7 @@ static bool read_path(const struct net_server_request *request, struct address *
     return true;
 }
 
-/* A walk over all accounts: requests for workers are rare beside those of the API, and an index would cost each account. */
+/* A walk over all accounts: such requests are rare beside those of the API, and an index would cost each account. */
 static struct emu_object *find_worker(struct emulator *emulator, const struct address *address)
 {
     for (size_t each = 0; each < emulator->state->account_count; each++)

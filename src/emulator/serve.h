@@ -1,9 +1,9 @@
 /*
  * emulator/serve.h - deployed Workers answer: their files at once, their scripts through workerd
  *
- * A worker is asked for as NAME.SUBDOMAIN.localhost or below /__workers/SUBDOMAIN/NAME/. Each version that is asked for gets a
- * workerd process of its own, started at the first request and stopped when it is deleted or others need the place. The process
- * reaches the emulator back through signed bindings.
+ * A worker is asked for as NAME.SUBDOMAIN.localhost or below /__workers/SUBDOMAIN/NAME/. Each version that is asked
+ * for gets a workerd process of its own, started at the first request and stopped when it is deleted or others need
+ * the place. The process reaches the emulator back through signed bindings.
  */
 #ifndef MF_EMULATOR_SERVE_H
 #define MF_EMULATOR_SERVE_H

@@ -1,8 +1,8 @@
 /*
  * serve_binding.c - KV, D1 and files as a running script asks for them
  *
- * workerd speaks its own small protocols to the services behind its bindings. The header that it was told to add names account and
- * object under an HMAC, so a script reaches what it is bound to and nothing else.
+ * workerd speaks its own small protocols to the services behind its bindings. The header that it was told to add
+ * names account and object under an HMAC, so a script reaches what it is bound to and nothing else.
  */
 #include "emulator/emulator_private.h"
 #include "emulator/kv.h"

@@ -1,8 +1,9 @@
 /*
- * serve_config.c - the directory that workerd reads: modules as files, and a configuration that names them and the bindings
+ * serve_config.c - the directory that workerd reads: modules as files, and a configuration that names them and the
+ * bindings
  *
- * Only bindings that can be answered here are written: texts, secrets, JSON, KV, D1 and static files. A script that uses another one
- * finds it undefined.
+ * Only bindings that can be answered here are written: texts, secrets, JSON, KV, D1 and static files. A script that
+ * uses another one finds it undefined.
  */
 #include "emulator/emulator_private.h"
 #include "emulator/multipart.h"

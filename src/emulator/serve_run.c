@@ -1,8 +1,9 @@
 /*
  * serve_run.c - workerd processes, one for each version that is asked for
  *
- * A process is told to listen on a free port and says which on a pipe. Requests that come before wait for that line; then its files
- * are removed, for they hold secrets. When the pipe ends the process is dead, and whoever still waits learns it.
+ * A process is told to listen on a free port and says which on a pipe. Requests that come before wait for that line;
+ * then its files are removed, for they hold secrets. When the pipe ends the process is dead, and whoever still waits
+ * learns it.
  */
 #include "emulator/emulator_private.h"
 #include "emulator/serve.h"

@@ -166,6 +166,7 @@ who_and_bad() {
     refused bad-token-kv 'Authentication error' by_nobody kv namespace list
     runs whoami "$account" by_operator whoami
     runs whoami-json "$account" by_operator whoami --json
+    runs whoami-account "$account" wrangler_as agent CLOUDFLARE_API_TOKEN="$token" -- whoami
     refused other-account 'Authentication error' wrangler_as other CLOUDFLARE_API_TOKEN="$token" CLOUDFLARE_ACCOUNT_ID=00000000000000000000000000000000 -- kv namespace list
 }
 workers() { # name of the run, whose function
