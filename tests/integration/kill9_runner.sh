@@ -34,8 +34,12 @@ done
 [ -n "$runner" ] || fail "no child of the orchestrator is a runner"
 kill -KILL "$runner"
 
-none_of_the_first() {
-    ! grep -qxF MAYFLY_ATTEMPT=1 <(cat /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n')
+run=$(head -n 1 "$OUT" | jq -r .run)
+none_of_the_first() { # agents of this run's first attempts: other cases have first attempts too
+    local environ
+    for environ in /proc/[0-9]*/environ; do
+        ! tr '\0' '\n' <"$environ" 2>/dev/null | grep -xE "MAYFLY_ATTEMPT=1|MAYFLY_RUN=$run" | sort -u | grep -c . | grep -qx 2 || return 1
+    done 2>/dev/null
 }
 wait_for 10 none_of_the_first
 mayfly_wait
