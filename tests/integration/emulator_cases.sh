@@ -7,6 +7,7 @@
 set -eu
 . "$(dirname "$0")/../lib/case.sh"
 FAULTS=$ROOT/tests/data/faults
+FAILED=$CASE_DIR/failed # names of cases
 
 # file | exit status | receipt as created/gone/expiring/leaked; - is any number | options of the run
 CASES='
@@ -75,11 +76,12 @@ LONG_CASES='
 30-delete-fails          4 2/0/0/2
 '
 
-graph <<'JSON' >/dev/null
+GRAPH=$(graph <<'JSON'
 {"mayfly": 1, "name": "case", "limits": {"running": 1}, "tasks": {
   "first": {"command": ["/bin/true"], "account": {"permissions": []}},
   "second": {"command": ["/bin/true"], "account": {"permissions": []}}}}
 JSON
+)
 
 complain() {
     echo "$name: $*"
@@ -101,8 +103,9 @@ start_case() {
 one_case() { # file, exit status, receipt, option...
     local name=$1 wanted=$2 numbers=$3 wrong=0 got
     shift 3
-    HELD=$CASE_DIR/$name/held SAID=$CASE_DIR/$name/said MAYFLY_STATE=$CASE_DIR/$name/state XDG_RUNTIME_DIR=$CASE_DIR/$name/rt
-    mkdir "$CASE_DIR/$name"
+    CASE_DIR=$CASE_DIR/$name # the oracle keeps its patterns there, too
+    HELD=$CASE_DIR/held SAID=$CASE_DIR/said MAYFLY_STATE=$CASE_DIR/state XDG_RUNTIME_DIR=$CASE_DIR/rt
+    mkdir "$CASE_DIR"
     mkdir -m 0700 "$HELD" "$SAID" "$XDG_RUNTIME_DIR"
     trap 'kill "$EMULATOR_PID" 2>/dev/null || true' EXIT # also when the case breaks off
     start_case
@@ -112,12 +115,14 @@ one_case() { # file, exit status, receipt, option...
     *provider*) ;;
     *) set -- "$@" --provider emulator ;;
     esac
-    mayfly run "$CASE_DIR/graph/graph.json" --json "$@"
+    mayfly run "$GRAPH" --json "$@"
     [ "$status" = "$wanted" ] || complain "exit status $status, wanted $wanted"
     got=$(receipt '.accounts | "\(.created)/\(.gone)/\(.expiring)/\(.leaked)"')
     # shellcheck disable=SC2254
     case $got in ${numbers//-/*}) ;; *) complain "accounts $got, wanted $numbers" ;; esac
     [ "$(receipt '.accounts | .created == .gone + .expired + .expiring + .claimable + .leaked')" = true ] || complain "the receipt's numbers do not add up: $got"
+    [ "$name" = 25-wrong-certificate ] || [ "$(curl -sS --unix-socket "$ADMIN_SOCKET" http://emulator/__mayfly/faults | jq "[.rules[].fired] | min > 0")" = true ] ||
+        complain "a rule of the script never hit"
     if [ "$wanted" = 4 ]; then # what leaked is really there, and goes when the provider comes to its senses
         curl -sS --unix-socket "$ADMIN_SOCKET" -o /dev/null http://emulator/__mayfly/faults -d '{"rules": []}'
         mayfly teardown last
@@ -138,7 +143,7 @@ while read -r name rest; do
     # shellcheck disable=SC2254
     case $name in ${ONLY:-*}) ;; *) continue ;; esac
     # shellcheck disable=SC2086
-    (one_case "$name" $rest >"$CASE_DIR/$name.log" 2>&1 || echo "$name" >>"$CASE_DIR/failed") &
+    (one_case "$name" $rest >"$CASE_DIR/$name.log" 2>&1 || echo "$name" >>"$FAILED") &
     running=$((running + 1))
     if [ $running -ge 8 ]; then
         wait -n || true
@@ -146,9 +151,9 @@ while read -r name rest; do
     fi
 done <<<"$CASES"
 wait
-if [ -e "$CASE_DIR/failed" ]; then
-    while read -r name; do cat "$CASE_DIR/$name.log"; done <"$CASE_DIR/failed" >&2
-    fail "$(wc -l <"$CASE_DIR/failed") cases"
+if [ -e "$FAILED" ]; then
+    while read -r name; do cat "$CASE_DIR/$name.log"; done <"$FAILED" >&2
+    fail "$(wc -l <"$FAILED") cases"
 fi
 for script in "$FAULTS"/*.json; do
     name=$(basename "$script" .json)
