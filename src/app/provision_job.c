@@ -180,6 +180,8 @@ static void on_answer(void *context, const struct net_answer *answer)
     struct recipe_reply reply = {
         .kind = RECIPE_REPLY_HTTP,
         .sent = answer->sent != NET_NOT_SENT,
+        .untrusted = answer->untrusted,
+        .failure = answer->sent == NET_ANSWERED ? (struct mf_span){NULL, 0} : mf_span(answer->error.text),
         .answered = answer->sent == NET_ANSWERED,
         .status = answer->status,
         .headers = headers,

@@ -237,6 +237,7 @@ void answer_judge(struct net_request *request, struct net_answer *answer)
         return;
     }
     answer->sent = how_far(request);
+    answer->untrusted = request->result == CURLE_PEER_FAILED_VERIFICATION || request->result == CURLE_SSL_ISSUER_ERROR;
     fail_answer(request, answer);
 }
 

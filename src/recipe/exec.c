@@ -68,7 +68,8 @@ static void describe(const struct recipe_exec *exec, const struct recipe_answer 
     const struct recipe_reply *reply = answer->reply;
     int64_t code;
     if (reply->kind != RECIPE_REPLY_HTTP || !reply->answered) {
-        snprintf(out, out_bytes, "%s", reply->kind == RECIPE_REPLY_HTTP && reply->sent ? "sent, no complete answer" : "not sent");
+        const char *how = reply->kind == RECIPE_REPLY_HTTP && reply->sent ? "sent, no complete answer" : "not sent";
+        snprintf(out, out_bytes, "%s%s%.*s", how, reply->failure.length > 0 ? ": " : "", MF_SPAN_ARGS(reply->failure));
         return;
     }
     uint32_t node = answer->parsed && exec->recipe->error_code.data != NULL ? json_pointer(&answer->document, exec->recipe->error_code) : JSON_NONE;

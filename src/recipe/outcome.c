@@ -130,6 +130,8 @@ enum recipe_verdict recipe_verdict_of(const struct recipe_exec *exec, const stru
     *rate_limited = false;
     if (reply->kind != RECIPE_REPLY_HTTP || !reply->answered) {
         bool sent = reply->kind == RECIPE_REPLY_HTTP && reply->sent;
+        if (!sent && reply->untrusted)
+            return RECIPE_VERDICT_REFUSED;
         return step->effect && sent ? RECIPE_VERDICT_UNKNOWN : RECIPE_VERDICT_RETRY;
     }
     for (uint32_t i = 0; i < step->outcome_count; i++) {

@@ -154,6 +154,8 @@ struct recipe_reply {
     enum { RECIPE_REPLY_NONE, RECIPE_REPLY_HTTP, RECIPE_REPLY_PROOF } kind;
     bool sent;                     /* some byte of the request left */
     bool answered;                 /* a complete answer came */
+    bool untrusted;                /* the peer could not be verified: nothing was sent, and nothing will be */
+    struct mf_span failure;        /* without an answer: what happened, for people; no secret; may be empty */
     int status;
     const struct recipe_value *headers; /* names in lower case */
     uint32_t header_count;

@@ -310,7 +310,7 @@ static void test_effects_are_sent_once(void **state)
         run(world);
         assert_int_equal(job->verdict, cases[i].verdict);
         if (cases[i].reason != NULL)
-            assert_string_equal(job->reason, cases[i].reason);
+            assert_int_equal(strncmp(job->reason, cases[i].reason, strlen(cases[i].reason)), 0); /* the cause may follow */
         assert_int_equal(world->seen_count, 1);
         assert_int_equal(job->rate_limited, cases[i].answer.status == 429);
         assert_int_equal(job->after_ms, cases[i].answer.status == 429 ? 1000 : 0);
@@ -329,7 +329,7 @@ static void test_nobody_listens(void **state)
     struct job *job = start(world, 0, RECIPE_CREATE);
     run(world);
     assert_int_equal(job->verdict, RECIPE_VERDICT_RETRY);
-    assert_string_equal(job->reason, "made: POST /a: not sent");
+    assert_int_equal(strncmp(job->reason, "made: POST /a: not sent: http://127.0.0.1:1: ", 45), 0);
     close_world(world);
 }
 
