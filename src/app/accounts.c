@@ -34,7 +34,8 @@ struct account_job { /* context of one provision job; freed in done */
     uint32_t account;
     enum recipe_op op;
     uint32_t provider;
-    bool lost; /* a create: what it made could not be kept */
+    bool too_short; /* the credential ends before the attempt may */
+    bool lost;      /* a create: what it made could not be kept */
 };
 
 static const enum core_input_kind inputs_of[RECIPE_OP_COUNT][RECIPE_VERDICT_UNKNOWN + 1] = {
@@ -127,6 +128,18 @@ static int64_t to_core_ms(int64_t epoch_ms)
     return epoch_ms; /* core time starts as the wall clock and runs by boot time: the provider's times were already moved by its Date offset */
 }
 
+/* Core time at which the attempt of an account must be over, counted from now: the rule of leases. */
+static int64_t credential_need(const struct app *app, uint32_t account)
+{
+    struct core_account_view view;
+    if (!core_account(app->core, account, &view))
+        return 0;
+    const struct core_task *task = &app->core_graph.tasks[app_node_task(app, view.node)];
+    const struct core_profile *profile = &app->core_graph.profiles[task->profile];
+    return app_now(app) + profile->timeout_ms + (task->verify ? profile->verify_timeout_ms : 0) + profile->grace_ms +
+           app->limits.lease_margin_ms;
+}
+
 static void take_created(struct account_job *owner, const struct recipe_result *result, struct app_payload *payload,
                          struct core_input *input)
 {
@@ -141,6 +154,8 @@ static void take_created(struct account_job *owner, const struct recipe_result *
     const struct recipe_info *info = recipe_info(owner->app->providers[owner->provider].recipe);
     bool ends = info->lifetime_ms > 0 || info->kind == RECIPE_KIND_CREDENTIAL;
     input->expires_ms = ends && result->expires_ms > 0 ? to_core_ms(result->expires_ms) : 0;
+    owner->too_short =
+        !ends && result->expires_ms > 0 && to_core_ms(result->expires_ms) < credential_need(owner->app, owner->account);
 }
 
 struct core_input app_account_answer(const struct recipe_info *info, enum recipe_op op, uint32_t account,
@@ -152,6 +167,9 @@ struct core_input app_account_answer(const struct recipe_info *info, enum recipe
                                .flag = result->verdict == RECIPE_VERDICT_REFUSED};
     if (op == RECIPE_CREATE && result->verdict == RECIPE_VERDICT_GONE)
         input.flag = true;
+    /* A provider may say "not there" of what it only does not see yet: where the recipe can look, it is looked for. */
+    if (op == RECIPE_DELETE && result->verdict == RECIPE_VERDICT_GONE && info->has[RECIPE_CHECK])
+        input.kind = CORE_INPUT_DELETED;
     if (op == RECIPE_DELETE && result->verdict == RECIPE_VERDICT_SUCCESS && info->delete_ends_expiring)
         input.kind = CORE_INPUT_SWEPT;
     if (op == RECIPE_DELETE && result->verdict == RECIPE_VERDICT_SUCCESS && !info->delete_ends_expiring &&
@@ -181,6 +199,11 @@ static void on_done(void *context, struct provision_job *job, const struct recip
     if (result->verdict != RECIPE_VERDICT_SUCCESS && result->reason[0] != '\0')
         app_payload_reason(payload, result->reason);
     app_push(app, &input, payload);
+    if (owner->too_short) { /* its credential would die under the agent */
+        struct app_payload *why = app_payload_new();
+        app_payload_reason(why, "the credential that the provider gave ends before the attempt may");
+        app_push(app, &(struct core_input){.kind = CORE_INPUT_ACCOUNT_DEAD, .account = owner->account}, why);
+    }
     mf_free(owner);
 }
 
@@ -216,14 +239,11 @@ static uint32_t permissions_of(struct app *app, const struct core_account_view *
 }
 
 /* The credential dies by itself soon after the attempt must be over, also when nobody can revoke it any more. */
-static int64_t credential_end(struct app *app, const struct core_account_view *view)
+static int64_t credential_end(const struct app *app, uint32_t account)
 {
-    const struct core_task *task = &app->core_graph.tasks[app_node_task(app, view->node)];
-    const struct core_profile *profile = &app->core_graph.profiles[task->profile];
-    int64_t need = profile->timeout_ms + (task->verify ? profile->verify_timeout_ms : 0) + 2 * profile->grace_ms +
-                   app->limits.lease_margin_ms;
-    const int64_t slack_ms = 600000; /* creates may wait for siblings; teardown uses another credential */
-    return app_now(app) + need + slack_ms;
+    const int64_t slack_ms =
+        600000; /* creates may wait for their turn and for siblings; teardown uses another credential */
+    return credential_need(app, account) + slack_ms;
 }
 
 enum recipe_op app_account_op(enum core_command_kind kind)
@@ -284,7 +304,7 @@ void app_execute_account(struct app *app, const struct core_command *command)
         .secrets_json = mf_buf_view(&entry->secrets),
         .permissions = permissions,
         .permission_count = op == RECIPE_CREATE ? permissions_of(app, &view, permissions, APP_PERMISSIONS_MAX) : 0,
-        .expires_ms = op == RECIPE_CREATE ? credential_end(app, &view) : 0,
+        .expires_ms = op == RECIPE_CREATE ? credential_end(app, command->account) : 0,
         .expired = view.expires_ms > 0 && view.expires_ms <= app_now(app),
         .teardown = op != RECIPE_CREATE,
     };

@@ -44,7 +44,7 @@ static void describe(const struct view_task *task, struct mf_buf *out)
     bool failed = task->state == CORE_TASK_STATE_FAILED || task->state == CORE_TASK_STATE_TIMED_OUT ||
                   task->state == CORE_TASK_STATE_BACKOFF;
     if (failed)
-        mf_buf_text(out, view_class_name(task->class));
+        mf_buf_text(out, task->class != CORE_CLASS_NONE ? view_class_name(task->class) : "");
     if (failed && task->exited && task->signal != 0)
         mf_buf_printf(out, ": signal %d", task->signal);
     else if (failed && task->exited && task->code != 0)

@@ -3,7 +3,7 @@
 # says, how it ends, and what the provider's own ledger says afterwards
 #
 # Cases that take minutes run with MAYFLY_FULL only. DNS (35) and HTTP/2 (the rest of 36) cannot be shown by a server on loopback
-# that speaks HTTP/1.1. An untrusted certificate (25) is retried like any other connection, so the run's own timeout ends it.
+# that speaks HTTP/1.1.
 set -eu
 . "$(dirname "$0")/../lib/case.sh"
 FAULTS=$ROOT/tests/data/faults
@@ -43,20 +43,20 @@ CASES='
 24-endless-headers       0 3/3/0/0
 24-huge-header           0 3/3/0/0
 24-gzip-bomb             0 3/3/0/0
-25-wrong-certificate     8 0/0/0/0 --run-timeout 5s
+25-wrong-certificate     3 0/0/0/0
 26-redirect-301          3 0/0/0/0
 26-redirect-302          3 0/0/0/0
 26-redirect-307          3 0/0/0/0
 26-redirect-308          3 0/0/0/0
 27-delete-later          0 2/2/0/0
 27-delete-204            0 2/2/0/0
-27-delete-404            0 2/2/0/0 --provider cloudflare-tenant
+27-delete-404            0 2/2/0/0
 27-delete-410            0 2/2/0/0
 28-delete-409            4 2/0/0/2
 28-delete-403            4 2/0/0/2
 29-late-lists            0 3/3/0/0 --provider cloudflare-tenant
-31-end-past              0 -/-/0/0
-31-end-1970              0 -/-/0/0
+31-end-past              1 6/6/0/0
+31-end-1970              1 6/6/0/0
 31-end-9999              0 -/-/0/0
 31-end-no-zone           0 -/-/0/0
 31-end-number            0 -/-/0/0
