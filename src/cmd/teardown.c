@@ -3,7 +3,6 @@
 #include "cmd/commands.h"
 #include "cmd/graphs.h"
 #include "cmd/launch.h"
-#include "cmd/read.h"
 #include "cmd/sweep.h"
 #include "store/state.h"
 
@@ -50,21 +49,6 @@ static int add_run(void *context, const char *id)
     return all->ids[all->count++] == NULL;
 }
 
-/* A run that ended and left nothing needs no clean-up. A run that cannot be read is left to teardown_one, which says why. */
-static bool is_clean(const struct options *options, struct state_dir *state, const char *id)
-{
-    struct reader reader;
-    struct view_totals totals;
-    bool clean = false;
-    if (reader_open_id(&reader, state, id, NULL) == 0) {
-        view_totals(reader.view, &totals);
-        clean = view_run(reader.view)->settled && totals.open == 0 && totals.accounts[CORE_ACCOUNT_STATE_LEAKED] == 0 &&
-                (totals.accounts[CORE_ACCOUNT_STATE_CLAIMABLE] == 0 || !option_set(options, "include-kept"));
-    }
-    reader_close(&reader);
-    return clean;
-}
-
 /* 4 (something may still exist) wins over all others; else the highest. A run that is going on is left alone. */
 static int teardown_all(const struct options *options, const struct pairs *credentials)
 {
@@ -80,7 +64,7 @@ static int teardown_all(const struct options *options, const struct pairs *crede
         if (state_run_locked(state, all.ids[i])) {
             fprintf(stderr, "mayfly: run %s is going on; `mayfly cancel %s` ends it\n", all.ids[i], all.ids[i]);
             code = 4;
-        } else if (!is_clean(options, state, all.ids[i])) {
+        } else {
             int one = teardown_one(options, all.ids[i], credentials);
             code = one == 4 || code == 4 ? 4 : one > code ? one : code;
         }
