@@ -11,7 +11,7 @@ if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
 fi
 mkdir -p "$build/ajv"
 if [ ! -d "$build/ajv/node_modules/ajv" ] &&
-    ! npm install --no-save --no-audit --no-fund --silent --prefix "$build/ajv" ajv@8.17.1 >"$build/ajv/npm.log" 2>&1; then
+    ! timeout 120 npm install --no-save --no-audit --no-fund --silent --prefix "$build/ajv" ajv@8.17.1 >"$build/ajv/npm.log" 2>&1; then
     echo "SKIP: schema.sh could not install ajv, is the npm registry reachable? (see $build/ajv/npm.log)"
     exit 77
 fi
