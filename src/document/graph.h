@@ -102,6 +102,37 @@ struct graph_provider {       /* texts owned by the graph */
 uint32_t graph_provider_count(const struct graph *graph);
 const struct graph_provider *graph_provider(const struct graph *graph, uint32_t provider);
 
+/*
+ * "services": {"anthropic": {"recipe": …, "credential": …, "inputs": …, "running": 10, "budget_usd": 50}}: upstreams whose key
+ * the operator owns; a task uses one by "uses": ["anthropic"]. What a service shares with a provider is in `source`.
+ */
+struct graph_service {
+    struct graph_provider source;
+    uint32_t running_max;      /* requests in flight over all agents; 0: unlimited */
+    int64_t budget_micro_usd;  /* -1: none */
+};
+uint32_t graph_service_count(const struct graph *graph);
+const struct graph_service *graph_service(const struct graph *graph, uint32_t service);
+int64_t graph_budget_micro_usd(const struct graph *graph); /* limits.budget_usd: of all services in the run; -1: none */
+/* The services of a task, by index, in the order of `uses`. */
+uint32_t graph_use_count(const struct graph *graph, uint32_t task);
+uint32_t graph_use(const struct graph *graph, uint32_t task, uint32_t index);
+int64_t graph_task_budget_micro_usd(const struct graph *graph, uint32_t task); /* "budget_usd" of each attempt; -1: none */
+
+/* "sandbox": false | true | {"read": [...], "root": DIR, "memory": "2G", "pids": 512, "cpus": 1.5, "disk": "1G"}; also in defaults. */
+struct graph_sandbox {
+    bool off;
+    uint32_t read;             /* node: array of absolute paths, or JSON_NONE */
+    struct mf_span root;       /* empty: none; raw text without escapes is guaranteed */
+    uint64_t memory_bytes, disk_bytes; /* 0: not said */
+    uint32_t pids, cpu_millis;
+};
+struct graph_sandbox graph_sandbox(const struct graph *graph, uint32_t task);
+
+/* "egress": ["host:port", "*.suffix:port", {"host": "host:port", "private": true}]; also in defaults. "!" stands before private ones. */
+uint32_t graph_egress_count(const struct graph *graph, uint32_t task);
+int graph_egress(const struct graph *graph, uint32_t task, uint32_t index, struct mf_buf *out); /* appends "host:port" or "!host:port" */
+
 /* --- tasks: in the order of the file --- */
 
 #define GRAPH_ONS(X) X(SUCCEEDED, "succeeded") X(FAILED, "failed") X(ENDED, "ended")

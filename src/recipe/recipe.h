@@ -84,7 +84,7 @@ const char *recipe_permission_name(const struct recipe *recipe, uint32_t index);
 bool recipe_has_permission(const struct recipe *recipe, struct mf_span name);
 /* Parameters that a permission can be narrowed by ("script"); NULL behind the last. */
 const char *recipe_permission_parameter(const struct recipe *recipe, struct mf_span name, uint32_t index);
-/* The gateway rules of a permission as text "GET /accounts/{account}/workers/scripts", for `plan` and later for the gateway. */
+/* The gateway rules of a permission as text "GET /accounts/{account}/workers/scripts", for `plan` and the gateway. */
 const char *recipe_permission_rule(const struct recipe *recipe, struct mf_span name, uint32_t index);
 
 /* --- executing --- */
@@ -190,9 +190,28 @@ bool recipe_found(const struct recipe_exec *exec, uint32_t index, struct mf_span
 int64_t recipe_found_created_ms(const struct recipe_exec *exec, uint32_t index);
 void recipe_exec_destroy(struct recipe_exec *exec); /* wipes */
 
+/* --- for the gateway --- */
+
 /*
- * What an agent gets: expands `inject.environment` for an account. Appends name/value pairs by calling `put` (values may be
- * secret). With the gateway, base and token will be the gateway's.
+ * The policy of this recipe as the JSON that gateway/policy.h describes: every permission with its rules, benign probes, where
+ * tokens stand, the envelope of refusals, usage and prices. No secret in it. The same text for the same recipe.
+ */
+int recipe_policy(const struct recipe *recipe, struct mf_buf *out, struct mf_error *error);
+/* Where the gateway sends to: `inject.upstream` expanded, else vars->base_url, without `inject.base_path` at its end. */
+int recipe_upstream(const struct recipe *recipe, const struct recipe_vars *vars, struct mf_buf *out, struct mf_error *error);
+/* What carries the real credential upstream: expands `inject.headers`. The values are secret. */
+int recipe_inject_headers(const struct recipe *recipe, const struct recipe_vars *vars, int (*put)(void *context, struct mf_span name, struct mf_span value), void *context, struct mf_error *error);
+/* The origins of what agents deploy: expands `reach`: an https origin whose first label may be a star, or "http://127.0.0.1:8123/__workers/". */
+int recipe_reach(const struct recipe *recipe, const struct recipe_vars *vars, int (*put)(void *context, struct mf_span origin), void *context, struct mf_error *error);
+/* SERVICE: does an answer say what it used, and is there a price table? */
+bool recipe_has_usage(const struct recipe *recipe);
+bool recipe_has_prices(const struct recipe *recipe);
+/* "2026-11-01" of the price table; NULL: none. */
+const char *recipe_price_date(const struct recipe *recipe);
+
+/*
+ * What an agent gets: expands `inject.environment`. Appends name/value pairs by calling `put`. The caller gives the marks of
+ * gateway/gateway.h as base_url and as every secret, so that no real value comes out of it.
  */
 int recipe_inject(const struct recipe *recipe, const struct recipe_vars *vars, int (*put)(void *context, struct mf_span name, struct mf_span value), void *context, struct mf_error *error);
 

@@ -13,7 +13,22 @@
     ONE(span, path)                                                                                                    \
     ONE(u32, running_max)                                                                                              \
     ONE(i64, pid)                                                                                                      \
-    ONE(i64, birth)
+    ONE(i64, birth)                                                                                                    \
+    ONE(i64, agent_uid)                                                                                                \
+    ONE(u64, anchored_count)                                                                                           \
+    ONE(span, anchored_head)                                                                                           \
+    ONE(span, ca_file)
+
+#define WALLS_FIELDS(ONE, MANY, walls)                                                                                 \
+    ONE(flag, walls.sandbox)                                                                                           \
+    MANY(spans, walls.read, walls.read_count)                                                                          \
+    ONE(span, walls.root)                                                                                              \
+    ONE(u64, walls.memory_bytes)                                                                                       \
+    ONE(u64, walls.disk_bytes)                                                                                         \
+    ONE(u32, walls.pids)                                                                                               \
+    ONE(u32, walls.cpu_millis)                                                                                         \
+    MANY(spans, walls.egress, walls.egress_count)                                                                      \
+    MANY(spans, walls.reach, walls.reach_count)
 
 #define PREPARE_FIELDS(ONE, MANY)                                                                                      \
     ONE(span, path)                                                                                                    \
@@ -27,7 +42,8 @@
     MANY(spans, setup, setup_count)                                                                                    \
     MANY(variables, environment, environment_count)                                                                    \
     ONE(i64, setup_timeout_ms)                                                                                         \
-    ONE(u64, workspace_bytes_max)
+    ONE(u64, workspace_bytes_max)                                                                                      \
+    WALLS_FIELDS(ONE, MANY, walls)
 
 #define SPAWN_FIELDS(ONE, MANY)                                                                                        \
     ONE(flag, spawn.verify)                                                                                            \
@@ -49,13 +65,52 @@
     ONE(u64, spawn.log_bytes_max)                                                                                      \
     MANY(numbers, spawn.leases, spawn.lease_count)                                                                     \
     MANY(spans, spawn.redact, spawn.redact_count)                                                                      \
+    MANY(uses, spawn.uses, spawn.use_count)                                                                            \
+    ONE(i64, spawn.budget_micro_usd)                                                                                   \
+    WALLS_FIELDS(ONE, MANY, spawn.walls)                                                                               \
     ONE(span, inputs_file)
 
 #define LEASE_FIELDS(ONE, MANY)                                                                                        \
     MANY(variables, environment, environment_count)                                                                    \
     ONE(span, name)                                                                                                    \
     ONE(span, account_json)                                                                                            \
+    MANY(spans, secrets, secret_count)                                                                                 \
+    ONE(u64, policy)                                                                                                   \
+    ONE(u32, account)                                                                                                  \
+    ONE(span, upstream)                                                                                                \
+    MANY(variables, headers, header_count)                                                                             \
+    MANY(spans, permissions, permission_count)                                                                         \
+    MANY(variables, bindings, binding_count)                                                                           \
+    MANY(narrowings, narrowings, narrowing_count)
+
+#define POLICY_FIELDS(ONE, MANY)                                                                                       \
+    ONE(u64, policy)                                                                                                   \
+    ONE(span, json)
+
+#define SERVICE_FIELDS(ONE, MANY)                                                                                      \
+    ONE(u64, service)                                                                                                  \
+    ONE(u64, policy)                                                                                                   \
+    ONE(span, name)                                                                                                    \
+    ONE(span, upstream)                                                                                                \
+    MANY(variables, headers, header_count)                                                                             \
+    ONE(u32, running_max)                                                                                              \
+    ONE(i64, budget_micro_usd)                                                                                         \
+    ONE(i64, run_budget_micro_usd)                                                                                     \
     MANY(spans, secrets, secret_count)
+
+#define ANOMALY_FIELDS(ONE, MANY)                                                                                      \
+    ONE(span, kind)                                                                                                    \
+    ONE(span, detail)                                                                                                  \
+    ONE(flag, violation)
+
+#define USAGE_FIELDS(ONE, MANY)                                                                                        \
+    ONE(span, service)                                                                                                 \
+    ONE(u64, requests)                                                                                                 \
+    ONE(u64, input_tokens)                                                                                             \
+    ONE(u64, output_tokens)                                                                                            \
+    ONE(u64, cached_tokens)                                                                                            \
+    ONE(u64, cache_write_tokens)                                                                                       \
+    ONE(i64, micro_usd)
 
 #define FINISH_FIELDS(ONE, MANY)                                                                                       \
     ONE(span, path)                                                                                                    \
@@ -89,7 +144,16 @@
     ONE(span, mark)                                                                                                    \
     ONE(span, path)                                                                                                    \
     MANY(spans, argv, argc)                                                                                            \
-    MANY(spans, environment, environment_count)
+    MANY(spans, environment, environment_count)                                                                        \
+    ONE(flag, sandbox)                                                                                                 \
+    ONE(flag, has_in)                                                                                                  \
+    MANY(spans, read, read_count)                                                                                      \
+    ONE(span, root)                                                                                                    \
+    ONE(u64, memory_bytes)                                                                                             \
+    ONE(u64, disk_bytes)                                                                                               \
+    ONE(u32, pids)                                                                                                     \
+    ONE(u32, cpu_millis)                                                                                               \
+    MANY(numbers, ports, port_count)
 
 #define ENDED_FIELDS(ONE, MANY)                                                                                        \
     ONE(i64, code)                                                                                                     \
@@ -169,6 +233,25 @@ void message_put_inputs(struct frame_writer *writer, const struct runner_input *
     }
 }
 #define put_inputs message_put_inputs
+
+static void put_uses(struct frame_writer *writer, const struct runner_use *uses, uint32_t count)
+{
+    frame_put_u64(writer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        frame_put_u64(writer, uses[i].service);
+        put_variables(writer, uses[i].environment, uses[i].environment_count);
+    }
+}
+
+static void put_narrowings(struct frame_writer *writer, const struct runner_narrowing *narrowings, uint32_t count)
+{
+    frame_put_u64(writer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        frame_put_span(writer, narrowings[i].permission);
+        frame_put_span(writer, narrowings[i].name);
+        frame_put_span(writer, narrowings[i].value);
+    }
+}
 
 static void take_span(struct frame_reader *reader, struct mf_span *out)
 {
@@ -252,6 +335,38 @@ static struct runner_variable take_variable(struct frame_reader *reader)
 }
 TAKE_LIST(variables, struct runner_variable, take_variable(reader))
 
+static struct runner_narrowing take_narrowing(struct frame_reader *reader)
+{
+    struct runner_narrowing narrowing;
+    narrowing.permission = frame_take_span(reader);
+    narrowing.name = frame_take_span(reader);
+    narrowing.value = frame_take_span(reader);
+    return narrowing;
+}
+TAKE_LIST(narrowings, struct runner_narrowing, take_narrowing(reader))
+
+static struct runner_use take_use(struct frame_reader *reader, struct message_memory *memory)
+{
+    struct runner_use use;
+    use.service = frame_take_u64(reader);
+    take_variables(reader, &use.environment, &use.environment_count, memory);
+    return use;
+}
+
+/* Each use has a list of its own: more of them than the memory has room for makes the message bad. */
+static void take_uses(struct frame_reader *reader, const struct runner_use **out, uint32_t *count, struct message_memory *memory)
+{
+    *count = frame_take_count(reader);
+    if (*count > RUNNER_USES_MAX)
+        reader->bad = true;
+    struct runner_use *array = take_array(reader, *count, sizeof *array, memory);
+    *out = array;
+    for (uint32_t i = 0; array != NULL && i < *count; i++)
+        array[i] = take_use(reader, memory);
+    if (reader->bad)
+        *count = 0;
+}
+
 static struct runner_input take_input(struct frame_reader *reader)
 {
     struct runner_input input;
@@ -304,6 +419,10 @@ CODEC(hello, struct message_hello, HELLO_FIELDS)
 CODEC(prepare, struct runner_prepare, PREPARE_FIELDS)
 CODEC(spawn, struct message_spawn, SPAWN_FIELDS)
 CODEC(lease, struct runner_lease, LEASE_FIELDS)
+CODEC(policy, struct runner_policy, POLICY_FIELDS)
+CODEC(service, struct runner_service, SERVICE_FIELDS)
+CODEC(anomaly, struct message_anomaly, ANOMALY_FIELDS)
+CODEC(usage, struct message_usage, USAGE_FIELDS)
 CODEC(finish, struct message_finish, FINISH_FIELDS)
 CODEC(exited, struct message_exited, EXITED_FIELDS)
 CODEC(result, struct message_result, RESULT_FIELDS)

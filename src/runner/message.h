@@ -10,7 +10,7 @@
 #include "runner/peer.h"
 #include "runner/protocol.h"
 
-#define MESSAGE_ARRAYS_MAX 12 /* the longest list of MANY fields below is 8 */
+#define MESSAGE_ARRAYS_MAX 64 /* SPAWN has 10 lists and one for each service that it uses (RUNNER_USES_MAX) */
 
 struct message_memory {
     void *arrays[MESSAGE_ARRAYS_MAX]; /* owned */
@@ -25,6 +25,9 @@ struct message_hello {
     struct mf_span run_id, run_dir, path;
     uint32_t running_max;
     int64_t pid, birth;
+    int64_t agent_uid;
+    uint64_t anchored_count;
+    struct mf_span anchored_head, ca_file;
 };
 
 /* SPAWN with what only the wire knows: a list of inputs that is too long for a frame is a file in the run directory. */
@@ -63,6 +66,26 @@ struct message_run {
     uint32_t argc;
     const struct mf_span *environment;
     uint32_t environment_count;
+    bool sandbox;
+    bool has_in;           /* a helper furnished `in` */
+    const struct mf_span *read;
+    uint32_t read_count;
+    struct mf_span root;
+    uint64_t memory_bytes, disk_bytes;
+    uint32_t pids, cpu_millis;
+    const uint64_t *ports; /* to listen on inside */
+    uint32_t port_count;
+};
+
+struct message_anomaly { /* stage and lease are the frame's */
+    struct mf_span kind, detail;
+    bool violation;
+};
+
+struct message_usage {
+    struct mf_span service;
+    uint64_t requests, input_tokens, output_tokens, cached_tokens, cache_write_tokens;
+    int64_t micro_usd;
 };
 
 struct message_ended {
@@ -94,6 +117,10 @@ struct message_job_ended {
     X(prepare, struct runner_prepare)                                                                                  \
     X(spawn, struct message_spawn)                                                                                     \
     X(lease, struct runner_lease)                                                                                      \
+    X(policy, struct runner_policy)                                                                                    \
+    X(service, struct runner_service)                                                                                  \
+    X(anomaly, struct message_anomaly)                                                                                 \
+    X(usage, struct message_usage)                                                                                     \
     X(finish, struct message_finish)                                                                                   \
     X(exited, struct message_exited)                                                                                   \
     X(result, struct message_result)                                                                                   \

@@ -32,6 +32,21 @@ struct runner_variable {
     struct mf_span name, value;
 };
 
+struct runner_use;
+
+struct runner_walls {             /* what stands around a process: struct sandbox_spec and what it may connect to */
+    bool sandbox;
+    const struct mf_span *read;   /* host paths shown read-only */
+    uint32_t read_count;
+    struct mf_span root;
+    uint64_t memory_bytes, disk_bytes;
+    uint32_t pids, cpu_millis;
+    const struct mf_span *egress; /* "host:port", "*.suffix:port", "!host:port" (private addresses allowed) */
+    uint32_t egress_count;
+    const struct mf_span *reach;  /* origins of what agents deploy, of all recipes at hand */
+    uint32_t reach_count;
+};
+
 struct runner_input {       /* one upstream task: becomes $MAYFLY_INPUTS/PATH/{result.json,outputs/} */
     struct mf_span path;    /* "plan" or "deploy/web" */
     struct mf_span result;  /* SHA-256 hex of results/SHA256.json; empty: none */
@@ -58,6 +73,7 @@ struct runner_prepare {
     uint32_t environment_count;
     int64_t setup_timeout_ms;
     uint64_t workspace_bytes_max; /* what files, copy and git may bring */
+    struct runner_walls walls;    /* around setup; it has no account and no service */
 };
 
 /*
@@ -92,11 +108,46 @@ struct runner_spawn {
     uint32_t lease_count;
     const struct mf_span *redact; /* further values that must never reach a log (pass_env) */
     uint32_t redact_count;
+    const struct runner_use *uses; /* services of this stage */
+    uint32_t use_count;
+    int64_t budget_micro_usd;     /* of its services; -1: none */
+    struct runner_walls walls;
+};
+
+#define RUNNER_USES_MAX 32u
+
+/* A service that the stage may use: its token and base URL go where the marks stand in the values (gateway/gateway.h). */
+struct runner_use {
+    uint64_t service;
+    const struct runner_variable *environment;
+    uint32_t environment_count;
+};
+
+/* POLICY: what the gateway must know of a provider or service (gateway/policy.h); sent once, before the first LEASE or SERVICE that names it. */
+struct runner_policy {
+    uint64_t policy;
+    struct mf_span json;
+};
+
+/* SERVICE: an upstream with an operator's key that many stages share. Sent again when its credential was read again. */
+struct runner_service {
+    uint64_t service, policy;
+    struct mf_span name, upstream;
+    const struct runner_variable *headers; /* secret values */
+    uint32_t header_count;
+    uint32_t running_max;                  /* 0: unlimited */
+    int64_t budget_micro_usd, run_budget_micro_usd; /* -1: none */
+    const struct mf_span *secrets;         /* given to every redactor of a stage that uses it */
+    uint32_t secret_count;
+};
+
+struct runner_narrowing {
+    struct mf_span permission, name, value;
 };
 
 /*
- * LEASE: the credential of one account for one stage. In this version the runner puts `environment` (what the recipe's inject
- * names, with the real credential) into the stage's environment; the gateway will replace that by its own token.
+ * LEASE: one account for one stage. The real credential stays in the runner: `environment` and `account_json` hold the marks of
+ * gateway/gateway.h where token and base URL belong.
  */
 struct runner_lease {
     uint64_t lease, stage;
@@ -104,8 +155,19 @@ struct runner_lease {
     uint32_t environment_count;
     struct mf_span name;          /* the slot's name, for $MAYFLY_ACCOUNTS; empty for the only one */
     struct mf_span account_json;  /* this account's member of $MAYFLY_ACCOUNTS: JSON object */
-    const struct mf_span *secrets; /* given to the redactor */
+    const struct mf_span *secrets; /* given to the redactor, and looked for in answers */
     uint32_t secret_count;
+    uint64_t policy;
+    uint32_t account;             /* n */
+    struct mf_span upstream;      /* origin without base path and trailing slash */
+    const struct runner_variable *headers; /* the credential, as the recipe injects it */
+    uint32_t header_count;
+    const struct mf_span *permissions; /* names */
+    uint32_t permission_count;
+    const struct runner_variable *bindings; /* the account's ids, for {name} in rules */
+    uint32_t binding_count;
+    const struct runner_narrowing *narrowings;
+    uint32_t narrowing_count;
 };
 
 enum runner_retain { RUNNER_RETAIN_NEVER, RUNNER_RETAIN_WORKSPACE };
@@ -132,6 +194,20 @@ struct runner_result {
     uint64_t stdout_bytes, stderr_bytes; /* produced, also what a cap cut off */
 };
 
+struct runner_anomaly {
+    uint64_t stage, lease;  /* 0: not known */
+    const char *kind;       /* name in gateway/watch.h */
+    bool violation;
+    const char *detail;     /* escaped, no secret */
+};
+
+struct runner_usage {       /* of one stage and one service so far: replaces what was told before */
+    uint64_t stage;
+    const char *service;
+    uint64_t requests, input_tokens, output_tokens, cached_tokens, cache_write_tokens;
+    int64_t micro_usd;      /* -1: no prices */
+};
+
 struct runner_handlers {
     void (*up)(void *context, int64_t pid, int64_t birth);
     void (*prepared)(void *context, uint64_t stage, const char *git_commit /* or NULL */);
@@ -143,6 +219,12 @@ struct runner_handlers {
     void (*exited)(void *context, const struct runner_exit *exit);
     void (*result)(void *context, const struct runner_result *result);
     void (*dropped)(void *context, uint64_t lease);
+    void (*anomaly)(void *context, const struct runner_anomaly *anomaly);
+    void (*account_dead)(void *context, uint64_t lease);           /* the provider refused its credential three times in a row */
+    void (*service_refused)(void *context, uint64_t service);      /* 401: its credential is to be read again */
+    void (*budget)(void *context, uint64_t stage, const char *which); /* stage 0: the run's or a service's */
+    void (*usage)(void *context, const struct runner_usage *usage);
+    void (*audit_head)(void *context, uint64_t count, const char *head); /* hex; before the EXITED of what it covers */
     void (*died)(void *context, const char *reason);
 };
 
@@ -153,6 +235,10 @@ struct runner_options {
     const char *run_id;
     const char *path;         /* PATH of agents */
     uint32_t running_max;     /* to size its tables */
+    int64_t agent_uid;        /* of sandboxed agents on the host; -1: as sandbox/sandbox.h says */
+    uint64_t anchored_count;  /* the last audit head that was journaled; 0: none */
+    const char *anchored_head;/* hex; may be NULL with count 0 */
+    const char *ca_file;      /* for upstreams; NULL: the system's */
     bool crash_points;        /* pass MFY_CRASH on (test build) */
 };
 
@@ -164,6 +250,8 @@ void runner_stop(struct runner_peer *peer, int64_t wait_ms);
 int runner_send_prepare(struct runner_peer *peer, const struct runner_prepare *prepare, struct mf_error *error);
 int runner_send_spawn(struct runner_peer *peer, const struct runner_spawn *spawn, struct mf_error *error);
 int runner_send_lease(struct runner_peer *peer, const struct runner_lease *lease, struct mf_error *error);
+int runner_send_policy(struct runner_peer *peer, const struct runner_policy *policy, struct mf_error *error);
+int runner_send_service(struct runner_peer *peer, const struct runner_service *service, struct mf_error *error);
 int runner_send_signal(struct runner_peer *peer, uint64_t stage, uint32_t level, struct mf_error *error);
 int runner_send_drop(struct runner_peer *peer, uint64_t lease, struct mf_error *error);
 /* The attempt is over: its workspace goes, or stays as TASK/ATTEMPT/workspace; `again` keeps it for RUNNER_WORKSPACE_CONTINUE. */

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FRAME_VERSION 1
+#define FRAME_VERSION 2
 #define FRAME_LENGTH_BYTES 4
 #define FRAME_HEAD_BYTES (FRAME_LENGTH_BYTES + 2 + 8 + 8)
 #define FRAME_BYTES_MAX (1u << 20) /* what the length may say */
@@ -47,9 +47,18 @@ enum frame_sender { FRAME_FROM_ORCHESTRATOR = 1, FRAME_FROM_RUNNER = 2, FRAME_TO
     X(EXITED, 12, FRAME_FROM_RUNNER, 0)                                                                                \
     X(RESULT, 13, FRAME_FROM_RUNNER, 0)                                                                                \
     X(FINISH, 14, FRAME_FROM_ORCHESTRATOR, 0)                                                                          \
+    X(POLICY, 15, FRAME_FROM_ORCHESTRATOR, 0)                                                                          \
+    X(SERVICE, 16, FRAME_FROM_ORCHESTRATOR, 0)                                                                         \
+    X(ANOMALY, 17, FRAME_FROM_RUNNER, 0)                                                                               \
+    X(ACCOUNT_DEAD, 18, FRAME_FROM_RUNNER, 0)                                                                          \
+    X(SERVICE_REFUSED, 19, FRAME_FROM_RUNNER, 0)                                                                       \
+    X(BUDGET, 20, FRAME_FROM_RUNNER, 0)                                                                                \
+    X(USAGE, 21, FRAME_FROM_RUNNER, 0)                                                                                 \
+    X(AUDIT_HEAD, 22, FRAME_FROM_RUNNER, 0)                                                                            \
     /* between the runner and its spawner */                                                                           \
     X(RUN, 64, FRAME_TO_SPAWNER, 0)           /* start a process in a slot */                                          \
     X(RUN_STARTED, 65, FRAME_FROM_SPAWNER, 3) /* pidfd, stdout, stderr */                                              \
+    X(RUN_CONTROL, 73, FRAME_FROM_SPAWNER, 1) /* after RUN_STARTED of a sandboxed one: its control socket */           \
     X(RUN_FAILED, 66, FRAME_FROM_SPAWNER, 0)                                                                           \
     X(RUN_ENDED, 67, FRAME_FROM_SPAWNER, 0) /* the whole tree is dead */                                               \
     X(KILL, 68, FRAME_TO_SPAWNER, 0)        /* level 1: SIGTERM, 2: SIGKILL; to a tree or to a helper */               \

@@ -7,8 +7,8 @@ set -eu
 
 packages_of() {
     case $1 in
-        build) echo gcc libc6-dev cmake ninja-build pkg-config libcurl4-openssl-dev libev-dev libjson-c-dev libssl-dev libsqlite3-dev ;;
-        run) echo ca-certificates curl git ;;
+        build) echo gcc libc6-dev cmake ninja-build pkg-config libcurl4-openssl-dev libev-dev libjson-c-dev libssl-dev libsqlite3-dev libseccomp-dev ;;
+        run) echo ca-certificates curl git bubblewrap ;;
         tests) echo libcmocka-dev clang-14 libclang-rt-14-dev universal-ctags jq sqlite3 openssl nghttp2-server bsdutils shellcheck ;;
         full) echo gcovr ;;
         bench) echo make ninja-build jq ;;

@@ -195,8 +195,15 @@ bool world_died(struct world *world, uint64_t stage)
 
 struct world *world_open(void)
 {
-    static const struct runner_handlers handlers = {on_up,     on_prepared, on_failed,  on_started, on_failed,
-                                                    on_exited, on_result,   on_dropped, on_died};
+    static const struct runner_handlers handlers = {.up = on_up,
+                                                    .prepared = on_prepared,
+                                                    .prepare_failed = on_failed,
+                                                    .started = on_started,
+                                                    .spawn_failed = on_failed,
+                                                    .exited = on_exited,
+                                                    .result = on_result,
+                                                    .dropped = on_dropped,
+                                                    .died = on_died};
     struct world *world = calloc(1, sizeof *world);
     assert_non_null(world);
     snprintf(world->state, sizeof world->state, "/tmp/mayfly-test-XXXXXX");

@@ -31,12 +31,14 @@ find src -name '*.[ch]' | sort | while read -r file; do
             row("pow: base | openssl/ pthread.h")
             row("store: base json core | sqlite3.h openssl/")
             row("net: base http1 | ev.h curl/")
-            row("runner: base json net http1 | ev.h seccomp.h openssl/")
-            row("app: base json http1 core document recipe pow store net runner |")
+            row("sandbox: base | seccomp.h")
+            row("gateway: base json net http1 | openssl/ pthread.h")
+            row("runner: base json net http1 gateway sandbox | ev.h openssl/")
+            row("app: base json http1 core document recipe pow store net gateway sandbox runner |")
             row("emulator: base json net http1 pow | json-c/ sqlite3.h openssl/")
             row("eval: base json app document store | json-c/")
-            row("report: base json app document store | json-c/")
-            row("cmd: base json core http1 document recipe pow store net runner app emulator eval report | json-c/ openssl/ sqlite3.h curl/ ev.h")
+            row("report: base json app document store gateway | json-c/")
+            row("cmd: base json core http1 document recipe pow store net gateway sandbox runner app emulator eval report | json-c/ openssl/ sqlite3.h curl/ ev.h")
             # headers of libraries, so that a folder outside its row is told from the C library
             libraries = "^(json-c/|openssl/|sqlite3|ev\\.h|ev\\+\\+|curl/|seccomp\\.h|pthread\\.h|zlib\\.h|ncurses)"
             # the pure core sees no input, no output and no clock at all
