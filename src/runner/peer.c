@@ -6,10 +6,9 @@
  * runner is reaped (killed if need be) and its agents are swept before `died` is called, so that the caller may start
  * another at once.
  */
-#include "runner/peer.h"
+#include "runner/peer_private.h"
 
 #include "base/alloc.h"
-#include "runner/channel.h"
 #include "runner/message.h"
 #include "runner/paths.h"
 
@@ -31,153 +30,6 @@
 #define INPUTS_INLINE_BYTES ((size_t)128 << 10)
 #define INPUTS_BYTES_MAX ((size_t)64 << 20)
 #define REAP_WAIT_MS 2000
-
-struct runner_peer {
-    struct channel *channel;
-    struct runner_handlers handlers;
-    void *context;
-    pid_t pid; /* 0: reaped */
-    bool greeted;
-    bool dead;
-    int run_dir_fd;         /* not owned */
-    char *run_dir, *run_id; /* owned */
-};
-
-/* --- what happened --- */
-
-static int take_two(const struct frame *frame, char *first, size_t first_bytes, char *second, size_t second_bytes)
-{
-    struct frame_reader reader;
-    frame_read(&reader, frame->payload);
-    frame_take_text(&reader, first, first_bytes);
-    if (second != NULL)
-        frame_take_text(&reader, second, second_bytes);
-    return frame_read_end(&reader) ? 0 : -1;
-}
-
-static int on_hello(struct runner_peer *peer, const struct frame *frame)
-{
-    struct message_hello hello;
-    struct message_memory memory;
-    if (peer->greeted || message_take_hello(frame->payload, &hello, &memory) != 0)
-        return -1;
-    message_memory_free(&memory);
-    if (hello.version != FRAME_VERSION)
-        return -1;
-    peer->greeted = true;
-    if (peer->handlers.up != NULL)
-        peer->handlers.up(peer->context, hello.pid, hello.birth);
-    return 0;
-}
-
-static int on_prepared(struct runner_peer *peer, const struct frame *frame)
-{
-    char commit[80];
-    if (take_two(frame, commit, sizeof commit, NULL, 0) != 0)
-        return -1;
-    peer->handlers.prepared(peer->context, frame->stage, commit[0] != '\0' ? commit : NULL);
-    return 0;
-}
-
-static int on_failed(struct runner_peer *peer, const struct frame *frame)
-{
-    char class_name[24], reason[2048];
-    if (take_two(frame, class_name, sizeof class_name, reason, sizeof reason) != 0)
-        return -1;
-    if (frame->type == FRAME_PREPARE_FAILED)
-        peer->handlers.prepare_failed(peer->context, frame->stage, class_name, reason);
-    else
-        peer->handlers.spawn_failed(peer->context, frame->stage, class_name, reason);
-    return 0;
-}
-
-static int on_started(struct runner_peer *peer, const struct frame *frame)
-{
-    struct frame_reader reader;
-    frame_read(&reader, frame->payload);
-    int64_t pid = frame_take_i64(&reader);
-    int64_t birth = frame_take_i64(&reader);
-    if (!frame_read_end(&reader))
-        return -1;
-    peer->handlers.started(peer->context, frame->stage, pid, birth);
-    return 0;
-}
-
-static int on_exited(struct runner_peer *peer, const struct frame *frame)
-{
-    struct message_exited message;
-    struct message_memory memory;
-    if (message_take_exited(frame->payload, &message, &memory) != 0)
-        return -1;
-    message_memory_free(&memory);
-    struct runner_exit exited = {
-        .stage = frame->stage,
-        .code = (int32_t)message.code,
-        .signal = (int32_t)message.signal,
-        .ended_ms = message.ended_ms,
-        .user_ms = message.user_ms,
-        .system_ms = message.system_ms,
-        .rss_bytes_max = message.rss_bytes_max,
-    };
-    peer->handlers.exited(peer->context, &exited);
-    return 0;
-}
-
-static int on_result(struct runner_peer *peer, const struct frame *frame)
-{
-    struct message_result message;
-    struct message_memory memory;
-    char class_name[24], reason[2048], sha256[65];
-    if (message_take_result(frame->payload, &message, &memory) != 0)
-        return -1;
-    message_memory_free(&memory);
-    if (mf_span_copy(message.class_name, class_name, sizeof class_name) != 0 ||
-        mf_span_copy(message.reason, reason, sizeof reason) != 0 ||
-        mf_span_copy(message.sha256, sha256, sizeof sha256) != 0)
-        return -1;
-    struct runner_result result = {
-        .stage = frame->stage,
-        .valid = message.valid,
-        .class_name = message.valid ? NULL : class_name,
-        .reason = message.valid ? NULL : reason,
-        .sha256 = sha256[0] != '\0' ? sha256 : NULL,
-        .result_bytes = message.result_bytes,
-        .output_files = message.output_files,
-        .output_bytes = message.output_bytes,
-        .stdout_bytes = message.stdout_bytes,
-        .stderr_bytes = message.stderr_bytes,
-    };
-    peer->handlers.result(peer->context, &result);
-    return 0;
-}
-
-static int on_frame(void *context, const struct frame *frame, const int *descriptors)
-{
-    struct runner_peer *peer = context;
-    (void)descriptors;
-    if (!peer->greeted && frame->type != FRAME_HELLO)
-        return -1;
-    switch (frame->type) {
-    case FRAME_HELLO:
-        return on_hello(peer, frame);
-    case FRAME_PREPARED:
-        return on_prepared(peer, frame);
-    case FRAME_PREPARE_FAILED:
-    case FRAME_SPAWN_FAILED:
-        return on_failed(peer, frame);
-    case FRAME_STARTED:
-        return on_started(peer, frame);
-    case FRAME_EXITED:
-        return on_exited(peer, frame);
-    case FRAME_RESULT:
-        return on_result(peer, frame);
-    case FRAME_DROPPED:
-        peer->handlers.dropped(peer->context, frame->lease);
-        return 0;
-    default:
-        return -1;
-    }
-}
 
 /* --- its death --- */
 
@@ -272,6 +124,10 @@ static int greet(struct runner_peer *peer, const struct runner_options *options,
         .path = mf_span(options->path),
         .running_max = options->running_max,
         .pid = getpid(),
+        .agent_uid = options->agent_uid,
+        .anchored_count = options->anchored_count,
+        .anchored_head = mf_span(options->anchored_head),
+        .ca_file = mf_span(options->ca_file),
     };
     struct frame_writer writer;
     channel_begin(peer->channel, &writer, FRAME_HELLO, 0, 0);
@@ -304,7 +160,7 @@ int runner_start(struct runner_peer **out, struct net_loop *loop, const struct r
         return mf_fail(error, MF_MEMORY, "runner: no memory");
     }
     int fd = start_process(peer, options, error);
-    struct channel_handlers from_runner = {on_frame, on_closed};
+    struct channel_handlers from_runner = {peer_on_frame, on_closed};
     if (fd < 0 || channel_create(&peer->channel, loop, fd, FRAME_FROM_RUNNER, &from_runner, peer, error) != 0 ||
         greet(peer, options, error) != 0) {
         runner_stop(peer, 0);
@@ -406,6 +262,26 @@ int runner_send_lease(struct runner_peer *peer, const struct runner_lease *lease
         return -1;
     channel_begin(peer->channel, &writer, FRAME_LEASE, lease->stage, lease->lease);
     message_put_lease(&writer, lease);
+    return channel_end(peer->channel, &writer, error);
+}
+
+int runner_send_policy(struct runner_peer *peer, const struct runner_policy *policy, struct mf_error *error)
+{
+    struct frame_writer writer;
+    if (refuse_when_full(peer, error) != 0)
+        return -1;
+    channel_begin(peer->channel, &writer, FRAME_POLICY, 0, 0);
+    message_put_policy(&writer, policy);
+    return channel_end(peer->channel, &writer, error);
+}
+
+int runner_send_service(struct runner_peer *peer, const struct runner_service *service, struct mf_error *error)
+{
+    struct frame_writer writer;
+    if (refuse_when_full(peer, error) != 0)
+        return -1;
+    channel_begin(peer->channel, &writer, FRAME_SERVICE, 0, 0);
+    message_put_service(&writer, service);
     return channel_end(peer->channel, &writer, error);
 }
 
