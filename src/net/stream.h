@@ -37,11 +37,18 @@ struct net_stream_end {
     struct mf_error error; /* when not answered: no header, no body, no URL */
 };
 
+struct net_stream_head { /* valid during the callback */
+    int status;                       /* never a 1xx */
+    const struct net_header *headers; /* names in lower case; framing and hop-by-hop headers are left out */
+    uint32_t header_count;
+    int64_t body_bytes;               /* as announced (for HEAD and 304: of a body that does not come); -1: not told */
+};
+
 struct net_stream_calls {
     /* The next piece of the body: up to `bytes_max` into `out`. Returns how many; 0: the end; -1: nothing yet (net_stream_more). */
     int64_t (*read)(void *context, char *out, size_t bytes_max);
-    /* The final head (never a 1xx). Names in lower case; framing and hop-by-hop headers are left out. False: end it. */
-    bool (*head)(void *context, int status, const struct net_header *headers, uint32_t header_count);
+    /* The final head. False: end it. */
+    bool (*head)(void *context, const struct net_stream_head *head);
     /* The next piece of the answer, as it came (no decoding). False: cannot take it now; it is given again after net_stream_resume. */
     bool (*data)(void *context, struct mf_span data);
     void (*done)(void *context, const struct net_stream_end *end);
