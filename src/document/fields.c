@@ -166,12 +166,6 @@ void load_labels(struct loader *loader, uint32_t node, void *target)
         load_expect(loader, json_value(document, key), JSON_STRING);
 }
 
-void load_not_available(struct loader *loader, uint32_t node, void *target)
-{
-    (void)target;
-    load_fail(loader, node, "not available in this version");
-}
-
 bool load_name(struct loader *loader, uint32_t node, struct mf_span *out)
 {
     if (!load_expect(loader, node, JSON_STRING))
@@ -257,6 +251,44 @@ bool load_flag(struct loader *loader, uint32_t node, bool *out)
     if (json_bool(loader->document, node, out) == 0)
         return true;
     return load_expect(loader, node, JSON_TRUE);
+}
+
+int load_parse_decimal(struct mf_span text, unsigned digits, int64_t *out)
+{
+    const char *point = text.length > 0 ? memchr(text.data, '.', text.length) : NULL;
+    size_t whole_bytes = point != NULL ? (size_t)(point - text.data) : text.length;
+    size_t fraction_bytes = point != NULL ? text.length - whole_bytes - 1 : 0;
+    int64_t number;
+    if (fraction_bytes > digits || (text.length > 0 && text.data[0] == '-') ||
+        mf_parse_i64((struct mf_span){text.data, whole_bytes}, &number) != 0)
+        return -1;
+    for (unsigned i = 0; i < digits; i++) {
+        char digit = i < fraction_bytes ? point[1 + i] : '0';
+        if (digit < '0' || digit > '9' || __builtin_mul_overflow(number, INT64_C(10), &number) ||
+            __builtin_add_overflow(number, (int64_t)(digit - '0'), &number))
+            return -1;
+    }
+    *out = number;
+    return 0;
+}
+
+bool load_decimal(struct loader *loader, uint32_t node, unsigned digits, int64_t min, int64_t max, int64_t *out)
+{
+    int64_t number;
+    int64_t unit = 1;
+    for (unsigned i = 0; i < digits; i++)
+        unit *= 10;
+    if (!load_expect(loader, node, JSON_NUMBER))
+        return false;
+    if (load_parse_decimal(json_raw(loader->document, node), digits, &number) != 0 || number < min || number > max) {
+        load_fail(loader, node,
+                  "`%.*s` is out of range: a number from %g to %g with at most %u digits behind the point",
+                  MF_SPAN_ARGS(shown(json_raw(loader->document, node))), (double)min / (double)unit,
+                  (double)max / (double)unit, digits);
+        return false;
+    }
+    *out = number;
+    return true;
 }
 
 bool load_choice(struct loader *loader, uint32_t node, const char *const *names, size_t count, uint32_t *out)

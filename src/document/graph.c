@@ -13,19 +13,26 @@ static void free_text(const char *text)
     mf_free(owned);
 }
 
+static void free_source(const struct graph_provider *source)
+{
+    free_text(source->name);
+    free_text(source->recipe);
+    free_text(source->credential_source);
+}
+
 void graph_destroy(struct graph *graph)
 {
     if (graph == NULL)
         return;
     for (size_t i = 0; i < graph->parameter_count; i++)
         mf_free(graph->parameters[i].owned);
-    for (size_t i = 0; i < graph->provider_count; i++) {
-        free_text(graph->providers[i].name);
-        free_text(graph->providers[i].recipe);
-        free_text(graph->providers[i].credential_source);
-    }
+    for (size_t i = 0; i < graph->provider_count; i++)
+        free_source(&graph->providers[i]);
+    for (size_t i = 0; i < graph->service_count; i++)
+        free_source(&graph->services[i].source);
     mf_free(graph->parameters);
     mf_free(graph->providers);
+    mf_free(graph->services);
     mf_free(graph->tasks);
     mf_free(graph->edges);
     mf_free(graph->slots);

@@ -117,9 +117,9 @@ int64_t graph_budget_micro_usd(const struct graph *graph); /* limits.budget_usd:
 /* The services of a task, by index, in the order of `uses`. */
 uint32_t graph_use_count(const struct graph *graph, uint32_t task);
 uint32_t graph_use(const struct graph *graph, uint32_t task, uint32_t index);
-int64_t graph_task_budget_micro_usd(const struct graph *graph, uint32_t task); /* "budget_usd" of each attempt; -1: none */
+int64_t graph_task_budget_micro_usd(const struct graph *graph, uint32_t task); /* "budget_usd" of each attempt, also in defaults; -1: none */
 
-/* "sandbox": false | true | {"read": [...], "root": DIR, "memory": "2G", "pids": 512, "cpus": 1.5, "disk": "1G"}; also in defaults. */
+/* A task's object is laid over the default's, member by member. "sandbox": false | true | {"read": [...], "root": DIR, "memory": "2G", "pids": 512, "cpus": 1.5, "disk": "1G"}; also in defaults. */
 struct graph_sandbox {
     bool off;
     uint32_t read;             /* node: array of absolute paths, or JSON_NONE */
@@ -129,7 +129,7 @@ struct graph_sandbox {
 };
 struct graph_sandbox graph_sandbox(const struct graph *graph, uint32_t task);
 
-/* "egress": ["host:port", "*.suffix:port", {"host": "host:port", "private": true}]; also in defaults. "!" stands before private ones. */
+/* "egress": ["host:port", "*.suffix:port", {"host": "host:port", "private": true}]; also in defaults, for tasks without a list. "!" stands before private ones. */
 uint32_t graph_egress_count(const struct graph *graph, uint32_t task);
 int graph_egress(const struct graph *graph, uint32_t task, uint32_t index, struct mf_buf *out); /* appends "host:port" or "!host:port" */
 
@@ -256,6 +256,13 @@ bool graph_is_id(struct mf_span text);
 bool graph_is_key(struct mf_span text);
 /* Relative, not empty, no "..", no control character: NULL when fine, else what is wrong with it. */
 const char *graph_path_fault(struct mf_span path);
+/*
+ * "host:port" of `egress`: a name in small letters, "*.suffix", four decimal parts or "[IPv6]", each in its one spelling; this
+ * machine and private addresses only where they are asked for. NULL when fine, else what is wrong with it.
+ */
+const char *graph_egress_fault(struct mf_span text, bool private_allowed);
+/* Absolute, in its shortest form, no place that every sandbox makes anew: NULL when fine, else what is wrong with it. */
+const char *graph_host_path_fault(struct mf_span path);
 /* A place to clone from and a ref: no option, no credential, no command transport. NULL when fine, else what is wrong. */
 const char *graph_git_fault(struct mf_span url, struct mf_span ref);
 

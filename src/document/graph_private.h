@@ -31,6 +31,10 @@ struct graph {
     size_t parameter_count, parameter_capacity;
     struct graph_provider *providers; /* owned, with their texts */
     size_t provider_count, provider_capacity;
+    struct graph_service *services; /* owned, with their texts */
+    size_t service_count, service_capacity;
+    int64_t budget_micro_usd, default_budget_micro_usd; /* -1: none */
+    uint32_t default_sandbox, default_egress;           /* nodes of `defaults` or JSON_NONE */
     struct graph_task *tasks; /* owned */
     size_t task_count, task_capacity;
     struct graph_edge *edges; /* owned */

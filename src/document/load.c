@@ -72,6 +72,7 @@ static void load_all(struct loader *loader)
         return;
     load_order(loader);
     load_settle_accounts(loader);
+    load_settle_services(loader);
     load_begin_walks(loader);
     if (!loader->no_memory)
         load_check_templates(loader);
@@ -105,7 +106,8 @@ int graph_load(struct graph **out, struct mf_buf *text, const struct graph_optio
     struct loader *loader = mf_calloc(1, sizeof *loader);
     int result = -1;
     if (graph != NULL && loader != NULL) {
-        graph->labels = JSON_NONE;
+        graph->labels = graph->default_sandbox = graph->default_egress = JSON_NONE;
+        graph->budget_micro_usd = graph->default_budget_micro_usd = -1;
         graph->name = MF_SPAN("");
         graph->text_bytes = text->length;
         graph->text = mf_buf_take(text);

@@ -17,6 +17,9 @@
 #define LOAD_PARAMETERS_MAX 1000
 #define LOAD_SLOTS_MAX 16
 #define LOAD_PERMISSIONS_MAX 500
+#define LOAD_SERVICES_MAX 32 /* as many as one agent may use */
+#define LOAD_READ_MAX 64
+#define LOAD_EGRESS_MAX 256
 
 struct loader_loan { /* an account that is borrowed, resolved when all tasks are read */
     uint32_t slot, task;
@@ -38,6 +41,7 @@ struct loader {
     bool keep_on_success;
     bool stop_on_violation;
     bool continue_workspace;
+    bool no_sandbox;
     uint32_t tasks;            /* node */
     uint32_t provider;         /* node of the default's name, or JSON_NONE */
     uint32_t default_provider; /* index once it was asked for */
@@ -79,7 +83,6 @@ bool load_object(struct loader *loader, uint32_t node, const struct load_field *
 load_reader load_ignore;        /* $schema */
 load_reader load_description;   /* any string */
 load_reader load_labels;        /* object of strings */
-load_reader load_not_available; /* known, but not in this version */
 
 bool load_expect(struct loader *loader, uint32_t node, enum json_kind kind);
 /* A string without escapes, as every name is; false after an error. */
@@ -90,6 +93,9 @@ bool load_duration(struct loader *loader, uint32_t node, int64_t *out_ms);
 bool load_count(struct loader *loader, uint32_t node, uint32_t min, uint32_t max, uint32_t *out);
 bool load_bytes(struct loader *loader, uint32_t node, uint64_t *out);
 bool load_flag(struct loader *loader, uint32_t node, bool *out);
+/* A decimal number as a whole number of units of 10^-digits; -1 when it is none, has more digits or does not fit. */
+int load_parse_decimal(struct mf_span text, unsigned digits, int64_t *out);
+bool load_decimal(struct loader *loader, uint32_t node, unsigned digits, int64_t min, int64_t max, int64_t *out);
 /* One of some names; sets *out to its index. */
 bool load_choice(struct loader *loader, uint32_t node, const char *const *names, size_t count, uint32_t *out);
 /* False after an error when "{{" stands in a place where it is never expanded. */
@@ -108,6 +114,10 @@ void load_top(struct loader *loader);
 /* Settles --set against `params`. */
 void load_settings(struct loader *loader);
 load_reader load_providers; /* no target */
+/* Readers of members that providers and services share; target: struct graph_provider. */
+load_reader load_recipe, load_inputs, load_credential;
+/* Makes an entry that owns its name; false after an error. */
+bool load_source(struct loader *loader, struct mf_span name, struct graph_provider *out);
 /* The index of a provider by name (of a string node), added when it is new; GRAPH_NONE after an error. */
 uint32_t load_provider(struct loader *loader, uint32_t node);
 /* The provider of an account that names none; an error at `node` when there is no default. */
@@ -122,6 +132,20 @@ load_reader load_retry;        /* target: struct load_retry */
 load_reader load_retain;       /* target: uint8_t */
 load_reader load_keep;         /* target: bool */
 load_reader load_on_violation; /* target: bool */
+
+/* --- services.c --- */
+
+load_reader load_services; /* no target */
+void load_uses(struct loader *loader, uint32_t node);
+bool load_usd(struct loader *loader, uint32_t node, int64_t *out_micro_usd);
+/* When all tasks are read. */
+void load_settle_services(struct loader *loader);
+
+/* --- walls.c: sandbox and egress --- */
+
+/* Checks `sandbox`; false after an error. */
+bool load_sandbox(struct loader *loader, uint32_t node, bool *off);
+load_reader load_egress; /* no target */
 
 /* --- tasks.c: the tasks --- */
 

@@ -5,6 +5,18 @@
 
 #include <string.h>
 
+bool load_source(struct loader *loader, struct mf_span name, struct graph_provider *out)
+{
+    *out = (struct graph_provider){
+        .name = mf_strndup(name.data, name.length),
+        .recipe = mf_strndup(name.data, name.length),
+        .inputs = JSON_NONE,
+        .credential_command = JSON_NONE,
+    };
+    loader->no_memory |= out->name == NULL || out->recipe == NULL;
+    return out->name != NULL && out->recipe != NULL;
+}
+
 /* Adds an entry that owns its name; NULL after an error. */
 static struct graph_provider *add_provider(struct loader *loader, uint32_t node, struct mf_span name)
 {
@@ -17,19 +29,8 @@ static struct graph_provider *add_provider(struct loader *loader, uint32_t node,
     if (!load_grow(loader, &providers, &graph->provider_capacity, graph->provider_count + 1, sizeof *graph->providers))
         return NULL;
     graph->providers = providers;
-    struct graph_provider provider = {
-        .name = mf_strndup(name.data, name.length),
-        .recipe = mf_strndup(name.data, name.length),
-        .inputs = JSON_NONE,
-        .credential_command = JSON_NONE,
-    };
     struct graph_provider *added = &graph->providers[graph->provider_count++];
-    *added = provider;
-    if (added->name == NULL || added->recipe == NULL) {
-        loader->no_memory = true;
-        return NULL;
-    }
-    return added;
+    return load_source(loader, name, added) ? added : NULL;
 }
 
 static uint32_t find_provider(const struct graph *graph, struct mf_span name)
@@ -87,7 +88,7 @@ static void take_text(struct loader *loader, uint32_t node, const char **text)
         loader->no_memory = true;
 }
 
-static void read_recipe(struct loader *loader, uint32_t node, void *target)
+void load_recipe(struct loader *loader, uint32_t node, void *target)
 {
     uint64_t before = diagnostics_errors(loader->diagnostics);
     load_check_path(loader, node);
@@ -95,7 +96,7 @@ static void read_recipe(struct loader *loader, uint32_t node, void *target)
         take_text(loader, node, &((struct graph_provider *)target)->recipe);
 }
 
-static void read_inputs(struct loader *loader, uint32_t node, void *target)
+void load_inputs(struct loader *loader, uint32_t node, void *target)
 {
     const struct json_document *document = loader->document;
     struct mf_span name;
@@ -148,7 +149,7 @@ static void read_credential_command(struct loader *loader, uint32_t node, void *
     provider->credential_command = node;
 }
 
-static void read_credential(struct loader *loader, uint32_t node, void *target)
+void load_credential(struct loader *loader, uint32_t node, void *target)
 {
     static const struct load_field fields[] = {
         {"env", read_credential_env},
@@ -168,9 +169,9 @@ static void read_credential(struct loader *loader, uint32_t node, void *target)
 static void read_provider(struct loader *loader, uint32_t node, struct graph_provider *provider)
 {
     static const struct load_field fields[] = {
-        {"recipe", read_recipe},
-        {"inputs", read_inputs},
-        {"credential", read_credential},
+        {"recipe", load_recipe},
+        {"inputs", load_inputs},
+        {"credential", load_credential},
         {"description", load_description},
     };
     provider->declared = true;

@@ -13,6 +13,7 @@ struct draft {
     bool continue_workspace;
     uint32_t key, prompt; /* nodes, for checks that need two members */
     uint32_t account, accounts;
+    uint32_t uses, budget, egress;
 };
 
 static void read_needs(struct loader *loader, uint32_t node, void *target)
@@ -238,10 +239,34 @@ static void read_allow_failure(struct loader *loader, uint32_t node, void *targe
 
 static void read_sandbox(struct loader *loader, uint32_t node, void *target)
 {
-    bool flag = true;
-    if (json_bool(loader->document, node, &flag) != 0 || flag)
-        load_fail(loader, node, "only false is available in this version");
-    ((struct draft *)target)->task->no_sandbox = !flag;
+    bool off;
+    if (load_sandbox(loader, node, &off))
+        ((struct draft *)target)->task->no_sandbox = off;
+}
+
+static void read_egress(struct loader *loader, uint32_t node, void *target)
+{
+    load_egress(loader, node, NULL);
+    ((struct draft *)target)->egress = node;
+}
+
+static void read_uses(struct loader *loader, uint32_t node, void *target)
+{
+    load_uses(loader, node);
+    ((struct draft *)target)->uses = node;
+}
+
+static void read_budget(struct loader *loader, uint32_t node, void *target)
+{
+    int64_t micro_usd; /* read again when the task starts */
+    load_usd(loader, node, &micro_usd);
+    ((struct draft *)target)->budget = node;
+}
+
+static void read_misplaced_services(struct loader *loader, uint32_t node, void *target)
+{
+    (void)target;
+    load_fail(loader, node, "stands at the top of the file; a task names what it needs in `uses`");
 }
 
 static const struct load_field task_fields[] = {
@@ -269,9 +294,10 @@ static const struct load_field task_fields[] = {
     {"on_violation", read_on_violation},
     {"retain", read_retain},
     {"sandbox", read_sandbox},
-    {"services", load_not_available},
-    {"egress", load_not_available},
-    {"uses", load_not_available},
+    {"uses", read_uses},
+    {"budget_usd", read_budget},
+    {"egress", read_egress},
+    {"services", read_misplaced_services},
 };
 
 /* Stores a profile or finds it again. */
@@ -290,6 +316,14 @@ static uint32_t profile_index(struct loader *loader, const struct graph_profile 
     return *cached - 1;
 }
 
+static void check_reach(struct loader *loader, const struct draft *draft)
+{
+    if (draft->budget != JSON_NONE && draft->uses == JSON_NONE)
+        load_fail(loader, draft->budget, "`budget_usd` goes with `uses`");
+    if (draft->egress != JSON_NONE && draft->task->no_sandbox && loader->document->nodes[draft->egress].children > 0)
+        load_note(loader, draft->egress, "without a sandbox nothing holds the task to this list");
+}
+
 static void read_task(struct loader *loader, uint32_t index)
 {
     struct graph *graph = loader->graph;
@@ -302,7 +336,11 @@ static void read_task(struct loader *loader, uint32_t index)
         .key = JSON_NONE,
         .account = JSON_NONE,
         .accounts = JSON_NONE,
+        .uses = JSON_NONE,
+        .budget = JSON_NONE,
+        .egress = JSON_NONE,
     };
+    task->no_sandbox = loader->no_sandbox;
     task->retain = loader->retain;
     task->stop_on_violation = loader->stop_on_violation;
     task->edge_first = (uint32_t)graph->edge_count;
@@ -316,6 +354,7 @@ static void read_task(struct loader *loader, uint32_t index)
         load_fail(loader, draft.accounts, "a task has `account` or `accounts`, not both");
     if (draft.key != JSON_NONE && !task->for_each)
         load_fail(loader, draft.key, "`key` goes with `for_each`");
+    check_reach(loader, &draft);
     task->continue_workspace = draft.continue_workspace;
     task->profile = profile_index(loader, &draft.profile);
     task->slot_count = (uint32_t)graph->slot_count - task->slot_first;

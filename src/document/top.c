@@ -87,6 +87,12 @@ static void read_for_each_max(struct loader *loader, uint32_t node, void *target
     load_count(loader, node, 1, LOAD_FOR_EACH_MAX, &((struct graph_limits *)target)->for_each_max);
 }
 
+static void read_run_budget(struct loader *loader, uint32_t node, void *target)
+{
+    (void)target;
+    load_usd(loader, node, &loader->graph->budget_micro_usd);
+}
+
 static void read_limits(struct loader *loader, uint32_t node, void *target)
 {
     (void)target;
@@ -98,6 +104,7 @@ static void read_limits(struct loader *loader, uint32_t node, void *target)
         {"outputs_files", read_outputs_files},
         {"files_bytes", read_files_bytes},
         {"for_each", read_for_each_max},
+        {"budget_usd", read_run_budget},
     };
     LOAD_OBJECT(loader, node, fields, &loader->graph->limits);
 }
@@ -236,6 +243,24 @@ static void default_on_violation(struct loader *loader, uint32_t node, void *tar
     load_on_violation(loader, node, &((struct loader *)target)->stop_on_violation);
 }
 
+static void default_sandbox(struct loader *loader, uint32_t node, void *target)
+{
+    if (load_sandbox(loader, node, &((struct loader *)target)->no_sandbox))
+        loader->graph->default_sandbox = node;
+}
+
+static void default_egress(struct loader *loader, uint32_t node, void *target)
+{
+    load_egress(loader, node, target);
+    loader->graph->default_egress = node;
+}
+
+static void default_budget(struct loader *loader, uint32_t node, void *target)
+{
+    (void)target;
+    load_usd(loader, node, &loader->graph->default_budget_micro_usd);
+}
+
 /* `provider` may stand at the top or in `defaults`, as people expect it in both. */
 static void read_default_provider(struct loader *loader, uint32_t node, void *target)
 {
@@ -262,6 +287,9 @@ static void read_defaults(struct loader *loader, uint32_t node, void *target)
         {"keep", default_keep},
         {"on_violation", default_on_violation},
         {"provider", read_default_provider},
+        {"sandbox", default_sandbox},
+        {"egress", default_egress},
+        {"budget_usd", default_budget},
     };
     LOAD_OBJECT(loader, node, fields, loader);
 }
@@ -273,14 +301,26 @@ static void read_tasks(struct loader *loader, uint32_t node, void *target)
         loader->tasks = node;
 }
 
+static void read_misplaced(struct loader *loader, uint32_t node, void *target)
+{
+    (void)target;
+    load_fail(loader, node, "stands in a task or in `defaults`, not at the top");
+}
+
+static void read_misplaced_uses(struct loader *loader, uint32_t node, void *target)
+{
+    (void)target;
+    load_fail(loader, node, "stands in a task, not at the top: only what names a service may use it");
+}
+
 void load_top(struct loader *loader)
 {
     static const struct load_field fields[] = {
-        {"mayfly", read_version},       {"name", read_graph_name},    {"description", load_description},
-        {"labels", read_graph_labels},  {"$schema", load_ignore},     {"params", read_parameters},
-        {"limits", read_limits},        {"defaults", read_defaults},  {"provider", read_default_provider},
-        {"providers", load_providers},  {"tasks", read_tasks},        {"services", load_not_available},
-        {"egress", load_not_available}, {"uses", load_not_available}, {"sandbox", load_not_available},
+        {"mayfly", read_version},      {"name", read_graph_name},     {"description", load_description},
+        {"labels", read_graph_labels}, {"$schema", load_ignore},      {"params", read_parameters},
+        {"limits", read_limits},       {"defaults", read_defaults},   {"provider", read_default_provider},
+        {"providers", load_providers}, {"tasks", read_tasks},         {"services", load_services},
+        {"egress", read_misplaced},    {"uses", read_misplaced_uses}, {"sandbox", read_misplaced},
     };
     if (!LOAD_OBJECT(loader, 0, fields, NULL))
         return;
