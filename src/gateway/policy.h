@@ -7,7 +7,7 @@
  *   { "policy": 1, "name": "cloudflare-temporary", "base_path": "/client/v4",
  *     "token": [{"header": "authorization", "scheme": "Bearer"}, {"header": "x-api-key"}],     where an agent may present its token
  *     "permissions": ["workers_scripts:read", ...],                      names; a rule names one by its place
- *     "rules": [["GET /accounts/{account_id}/workers/scripts", 0], ["POST /.../assets/upload", 1, "agent"]],
+ *     "rules": [["GET /accounts/{account_id}/workers/scripts", 0], ["POST /.../assets/upload", 1, "agent", "shared"]],   flags of http1/match.h
  *     "benign": ["GET /user"],
  *     "forward": ["x-custom"],                                           further request headers that go upstream
  *     "refusal": {"type": "application/json", "body": "{\"success\":false,\"errors\":[{\"code\":{{code}},\"message\":{{message}}}]}"},

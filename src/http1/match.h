@@ -7,9 +7,17 @@
  * permission matches is refused. HEAD is matched as GET. Segments are compared in their canonical spelling (http1/path.h),
  * byte by byte, with case.
  *
- * A rule is "METHOD /path". A segment of it is a literal, `*` (one segment), `**` (the rest, at least one), or `{name}`: the
- * bound value of that name where the grant has one, else any one segment, which a narrowing of that name may fix. Segments
- * written `{name:opaque}` may hold bytes that elsewhere are refused (an object key with %2F).
+ * A rule is "METHOD /path" with one of HTTP1_RULE_METHODS. A segment of it is a literal, `*` (one segment), `**` (the rest, at
+ * least one), or `{name}`: the bound value of that name where the grant has one, else any one segment, which a narrowing of that
+ * name may fix. Segments written `{name:opaque}` and those of `**:opaque` may hold bytes that elsewhere are refused (an object
+ * key with %2F). Values of bindings and narrowings are compared with what the segment decodes to.
+ *
+ * A permission that is narrowed by {name} holds only where a rule of it has {name} and the value is among those given; a rule
+ * without that segment (a list of all names, a create whose name stands in the body) is refused then, unless it is marked
+ * HTTP1_RULE_SHARED. Narrowings by several names must hold together.
+ *
+ * Where several rules match, the most specific decides: literal before `{name}` and `*` before `**`, from the left; the order of
+ * the rules never changes a verdict.
  */
 #ifndef MF_HTTP1_MATCH_H
 #define MF_HTTP1_MATCH_H
@@ -24,17 +32,35 @@
 #define HTTP1_PERMISSIONS_MAX 256u /* the longest shipped table has about 40 */
 #define HTTP1_RULES_MAX 4096u
 #define HTTP1_BINDINGS_MAX 16u
+#define HTTP1_RULE_BYTES_MAX 2048u /* the longest shipped rule has 90 */
 
 enum http1_rule_flag {
     HTTP1_RULE_AGENT_CREDENTIAL = 1, /* the request carries a credential that the provider handed to this agent, not the account's */
     HTTP1_RULE_BENIGN = 2,           /* an identity probe of real clients: refused, but no violation; `permission` does not count */
+    HTTP1_RULE_SHARED = 4,           /* about nothing that has a name: holds also where its permission is narrowed by a name that it lacks */
 };
+
+#define HTTP1_RULE_METHODS(X) X(GET, "GET") X(POST, "POST") X(PUT, "PUT") X(PATCH, "PATCH") X(DELETE, "DELETE")
 
 struct http1_rule {
     struct mf_span text; /* "GET /accounts/{account_id}/workers/scripts" */
     uint32_t permission; /* number of the permission that it belongs to, < HTTP1_PERMISSIONS_MAX */
     uint32_t flags;
 };
+
+/* The place of a method in the list above; UINT32_MAX: none of them. */
+uint32_t http1_rule_method(struct mf_span name);
+
+/* One segment of a rule's path: a literal, any one (with the name of a `{name}`, else empty), or the rest. */
+struct http1_rule_part {
+    enum { HTTP1_PART_LITERAL, HTTP1_PART_ANY, HTTP1_PART_REST } kind;
+    struct mf_span text, name;
+    bool opaque;
+};
+/* The path of a rule's text; -1 with MF_INPUT when the method is none or no path follows. */
+int http1_rule_path(struct mf_span text, struct mf_span *path, struct mf_error *error);
+/* Takes the next segment off *path: 1, or 0 at its end, or -1 with MF_INPUT for one that cannot be read. */
+int http1_rule_next(struct mf_span *path, struct http1_rule_part *part, struct mf_error *error);
 
 struct http1_table;
 
