@@ -2,17 +2,27 @@
  * gateway/audit.h - the record of every request: JSON lines, each with the hash of the line before it
  *
  * Written by the runner alone, to audit.log in the run directory. A line is in the kernel's hands before what it allows
- * happens; when it cannot be written, nothing is allowed (MF_OS). "chain" of a line is the SHA-256 of the whole line before it
- * (without its newline), of the first line 64 zeros; the head is the SHA-256 of the last line. The orchestrator journals count
- * and head, so that the runner cannot rewrite what was journaled. Text that an agent chose is cut to AUDIT_TEXT_BYTES_MAX
- * (with its whole length and hash) and has every byte outside printable ASCII and valid, visible UTF-8 escaped.
+ * happens; when it cannot be written, nothing is allowed (MF_OS). "n" counts lines from 1, so the last one's is the count. "chain"
+ * of a line is the SHA-256 of the whole line before it (without its newline), of the first line 64 zeros; the head is the SHA-256
+ * of the last line. The orchestrator journals count and head, so that the runner cannot rewrite what was journaled. Text that an
+ * agent chose is cut to AUDIT_TEXT_BYTES_MAX and has every byte outside printable ASCII and valid, visible UTF-8 escaped; a gateway
+ * token in it is taken out. Where what is shown is not the whole text (cut, redacted, NUL or no UTF-8), its whole length and hash
+ * follow: "path":"…","path_bytes":65536,"path_sha256":"…".
  *
+ *   {"n":1,"at_ms":…,"event":"opened","version":1,"run":"…","life":1,"chain":"000…"}     one for each life of the runner
  *   {"n":12,"at_ms":…,"event":"allowed","request":7,"task":"deploy/web","attempt":1,"stage":"agent","provider":"emulator",
  *    "account":3,"method":"PUT","path":"/accounts/…","rule":"PUT /accounts/{account_id}/…","permission":"workers_scripts:write",
  *    "reserved_micro_usd":…,"chain":"…"}
- *   {"n":13,…,"event":"answered","request":7,"status":200,"sent_bytes":…,"received_bytes":…,"duration_ms":…,"usage":{…},"chain":"…"}
+ *   {"n":13,…,"event":"answered","request":7,<subject>,"status":200,"outcome":"complete","sent_bytes":…,"received_bytes":…,
+ *    "duration_ms":…,"usage":{"model":"…","input_tokens":…,"output_tokens":…,"cached_tokens":…,"cache_write_tokens":…,
+ *    "micro_usd":…},"charged_micro_usd":…,"chain":"…"}
+ *   {…,"event":"refused","request":8,<subject>,"method":…,"path":…,"rule":…,"permission":…,"status":403,"reason":"not_granted",…}
+ *   {…,"event":"anomaly",<subject>,"kind":"outside_permissions","detail":"…",…}
+ *   {…,"event":"connected","request":9,<subject>,"host":"…","port":443,"address":"…",…}      egress
+ *   {…,"event":"closed","request":9,<subject>,"sent_bytes":…,"received_bytes":…,"duration_ms":…,…}
+ *   {…,"event":"unanchored","anchored":N,"found":M,"torn_bytes":B,"torn_file":"audit.torn-1",…}   lines N+1 to M were never journaled
  *
- * Events: opened, allowed, answered, refused, connected, closed (egress), anomaly, unanchored.
+ * Members that say nothing are left out: account 0, request 0, an empty rule or permission, money of 0, an unknown price.
  */
 #ifndef MF_GATEWAY_AUDIT_H
 #define MF_GATEWAY_AUDIT_H
@@ -67,22 +77,27 @@ struct audit_answer {
 struct audit_options {
     int run_dir_fd;        /* not kept */
     const char *run_id;
-    /* The last head that was journaled: must be in the chain that is found, else audit_open fails with MF_CONFLICT. count 0: none. */
+    int64_t at_ms;         /* epoch time of the opening */
+    /* The last head that was journaled: must be in the chain that is found, else audit_open fails with MF_STATE. count 0: none. */
     uint64_t anchored_count;
     char anchored_head[AUDIT_HASH_HEX];
-    /* For each complete line found from an earlier life, oldest first (to rebuild usage and numbers). NULL: none. */
+    /* For each complete line found from an earlier life, oldest first (to rebuild usage); also when opening fails later. NULL: none. */
     void (*found)(void *context, struct mf_span line);
     void *context;
 };
 
 /*
  * Opens or makes the file. From an earlier life: verifies the chain, sets a torn last line aside (audit.torn-N), writes an
- * `unanchored` line for what follows the anchor.
+ * `unanchored` line for what follows the anchor. MF_STATE: it is not the file that was journaled, or not ours; MF_LOCKED: an
+ * earlier runner still holds it.
  */
 int audit_open(struct audit **out, const struct audit_options *options, struct mf_error *error);
 void audit_close(struct audit *audit); /* NULL is fine */
 
-/* -1: not written, and nothing may happen. `at_ms` is epoch time. */
+/*
+ * -1: not written, and nothing may happen. Nothing of the line is in the file then, or no line will ever be written again.
+ * `at_ms` is epoch time.
+ */
 int audit_allowed(struct audit *audit, int64_t at_ms, const struct audit_request *request, struct mf_error *error);
 int audit_answered(struct audit *audit, int64_t at_ms, const struct audit_answer *answer, struct mf_error *error);
 /* `reason` is one of the names of http1/match.h or of gateway/watch.h; status as sent to the agent. */
@@ -102,7 +117,7 @@ struct audit_chain { /* zero-initialised before the first line */
     uint64_t count;
     char head[AUDIT_HASH_HEX];
 };
-/* Takes the next line (without newline) into the chain; -1 when it is not the next one (MF_CORRUPT). */
+/* Takes the next line (without newline) into the chain; -1 when it is not the next one (MF_STATE); the chain is as before then. */
 int audit_chain_take(struct audit_chain *chain, struct mf_span line, struct mf_error *error);
 
 #endif
