@@ -10,8 +10,13 @@
  *               "cached": "/usage/cache_read_input_tokens", "cache_write": "/usage/cache_creation_input_tokens",
  *               "stream": { "input": ["/message/usage/input_tokens"], "output": ["/usage/output_tokens"] },    the last event that has it counts
  *               "request": { "model": "/model", "output_max": ["/max_tokens"] }, "output_default": 8192,
- *               "ask": { "when": {"pointer": "/stream", "equals": true}, "missing": "/stream_options/include_usage" } }   optional: 400 when missing
+ *               "cached_in_input": true,                                             input counts the cached tokens too: they are taken off it
+ *               "ask": { "when": {"pointer": "/stream", "equals": true}, "has": "/messages",                 optional: 400 when missing, in requests
+ *                        "missing": "/stream_options/include_usage" } }                                      that have what `has` (optional) points to
  *   "prices": { "date": "2026-11-01", "models": { "claude-x": {"input": 3.0, "output": 15.0, "cached": 0.3, "cache_write": 3.75}, "*": {...} } }
+ *
+ * Where a pointer stands, a list of pointers may stand: the first that leads to a value counts. `stream` may have model, input,
+ * output, cached and cache_write. Unknown members are ignored: the recipe's loader has checked them.
  *
  * Prices are dollars for a million tokens; "*" is for every other model; a model name matches by its longest prefix.
  */
