@@ -162,7 +162,7 @@ static void on_signal(void *context, int signal_number)
             app->signals == 1
                 ? "stopping: agents are asked to end, then every account is torn down (Ctrl-C again: kill them now)"
                 : "killing the agents; the teardown goes on");
-        app_push(app, &(struct core_input){.kind = CORE_INPUT_SIGNAL, .level = app->signals}, NULL);
+        app_push(app, &(struct core_input){.kind = CORE_INPUT_SIGNAL, .level = app->signals, .signal = signal_number}, NULL);
         return;
     }
     uint32_t open = 0;

@@ -117,6 +117,7 @@ int app_build_core_graph(struct app *app, struct mf_error *error)
         provider_array[i] = app_core_provider(recipe_info(app->providers[i].recipe));
     app->limits = core_limits_default;
     app->limits.running_max = running_max(app);
+    app->limits.strict_teardown = app->options.strict_teardown;
     app->limits.accounts_max = graph_limits(graph)->accounts_max;
     app->limits.run_timeout_ms =
         app->options.run_timeout_ms > 0 ? app->options.run_timeout_ms : graph_limits(graph)->run_timeout_ms;

@@ -106,6 +106,18 @@ static void runner_died(struct core *core, const struct core_record *record, int
     }
 }
 
+static void run_anomaly(struct core *core, const struct core_record *record, int from)
+{
+    (void)from;
+    core->anomalies = (uint32_t)record->facts[0];
+}
+
+static void run_audit(struct core *core, const struct core_record *record, int from)
+{
+    (void)from;
+    core->audit_count = (uint32_t)record->facts[0];
+}
+
 static core_detail *run_detail(enum core_record_kind kind)
 {
     switch ((int)kind) {
@@ -119,6 +131,10 @@ static core_detail *run_detail(enum core_record_kind kind)
         return runner_started;
     case CORE_RUNNER_DIED:
         return runner_died;
+    case CORE_RUN_ANOMALY:
+        return run_anomaly;
+    case CORE_RUN_AUDIT:
+        return run_audit;
     default:
         return NULL;
     }

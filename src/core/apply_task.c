@@ -63,6 +63,7 @@ static void attempt_begin(struct core *core, uint32_t n, int64_t attempt)
     node->stop = CORE_STOP_NONE;
     node->level = 0;
     node->end_class = CORE_CLASS_NONE;
+    node->violations = node->anomalies = 0;
     node->flags &= (uint16_t)~NODE_PROVISION_FAILED;
     core->slots_reserved += core_own_slots(core, n);
 }
@@ -337,6 +338,18 @@ static void task_stale(struct core *core, const struct core_record *record, int 
         core_mark_dependents(core, core_task_index(core, record->node), true);
 }
 
+static void task_violation(struct core *core, const struct core_record *record, int from)
+{
+    (void)from;
+    core->nodes[record->node].violations = (uint16_t)(record->facts[1] < UINT16_MAX ? record->facts[1] : UINT16_MAX);
+}
+
+static void task_anomaly(struct core *core, const struct core_record *record, int from)
+{
+    (void)from;
+    core->nodes[record->node].anomalies = (uint16_t)(record->facts[1] < UINT16_MAX ? record->facts[1] : UINT16_MAX);
+}
+
 core_detail *core_task_detail(enum core_record_kind kind)
 {
     static core_detail *const details[CORE_RECORD_COUNT] = {
@@ -345,7 +358,8 @@ core_detail *core_task_detail(enum core_record_kind kind)
         [CORE_TASK_EXITED] = task_exited,       [CORE_TASK_VERIFY] = task_verify,       [CORE_TASK_STOP] = task_stop,
         [CORE_TASK_BACKOFF] = task_backoff,     [CORE_TASK_SUCCEEDED] = task_succeeded, [CORE_TASK_FAILED] = task_failed,
         [CORE_TASK_TIMED_OUT] = task_failed,    [CORE_TASK_CANCELLED] = task_cancelled, [CORE_TASK_RERUN] = task_rerun,
-        [CORE_TASK_REOPENED] = task_reopened,   [CORE_TASK_STALE] = task_stale,
+        [CORE_TASK_REOPENED] = task_reopened,   [CORE_TASK_STALE] = task_stale,         [CORE_TASK_VIOLATION] = task_violation,
+        [CORE_TASK_ANOMALY] = task_anomaly,
     };
     return details[kind];
 }

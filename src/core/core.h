@@ -142,6 +142,8 @@ struct core_limits {
     int64_t kill_wait_ms;                /* after SIGKILL: then the attempt counts as over (10 s) */
     int64_t lease_margin_ms;             /* a lease must outlive timeout + verify + grace by this (60 s) */
     uint32_t runner_starts_max;          /* 3 */
+    uint32_t remarks_max;                /* violations and anomalies of one attempt, and nobody's of a run, that become records (1000) */
+    bool strict_teardown;                /* EXPIRING counts as a leak in the exit code */
 };
 extern const struct core_limits core_limits_default; /* running 8, accounts 0, the values above */
 
@@ -164,7 +166,7 @@ struct core_graph {
     X(OPEN)           /* first input of a new run */                                                                   \
     X(RESTARTED)      /* first input after a replay: nothing that ran is running any more; `flag`: only to clean */    \
     X(TICK)           /* time passed */                                                                                \
-    X(SIGNAL)         /* level 1: drain, 2: kill at once */                                                            \
+    X(SIGNAL)         /* level 1: drain, 2: kill at once; signal: its number, for the exit code */                     \
     X(CANCEL)         /* node, or CORE_NONE for the whole run */                                                       \
     X(TEARDOWN)       /* cancel what is not final, then clean: also LEAKED; with `flag` CLAIMABLE too */               \
     X(RERUN)          /* node; `flag`: with dependents */                                                              \
@@ -194,8 +196,10 @@ struct core_graph {
     X(SPAWN_FAILED)   /* node, stage, class: AGENT (cannot exec), INFRASTRUCTURE, REFUSED */                           \
     X(EXITED)         /* node, stage, code, signal: the main process ended; its leases are to be dropped */            \
     X(RESULT)         /* node, stage, class NONE when the result is valid, else why it failed; the stage is complete */ \
-    X(VIOLATION)      /* node */                                                                                       \
-    X(BUDGET)         /* node, or CORE_NONE for the run */                                                             \
+    X(VIOLATION)      /* node (CORE_NONE: nobody's), stage, attempt; with `flag` it only informs, and stops nobody */  \
+    X(BUDGET)         /* node and stage, or CORE_NONE for the run */                                                   \
+    X(USAGE)          /* node, attempt, stage_kind: what a stage used so far is told; the numbers are the shell's */   \
+    X(AUDIT)          /* count: lines of the audit log; only more than before is a record */                           \
     X(PROVIDER_HOLD)  /* provider, until_ms: a gate of the provider is shut for creates */                             \
     X(RUNNER_UP)      /* generation, pid, birth */                                                                     \
     X(RUNNER_DIED)
@@ -218,6 +222,8 @@ struct core_input {
     uint32_t count;
     uint32_t level;
     uint32_t step;
+    uint32_t attempt;
+    enum core_stage stage_kind;
     enum core_class class;
     bool flag;
     int64_t after_ms, until_ms, expires_ms;
@@ -299,6 +305,7 @@ struct core_node_view {
     int64_t since_ms;            /* when the state was entered */
     int64_t deadline_ms;         /* CORE_NEVER when none */
     bool stale;
+    uint32_t violations, anomalies; /* of this attempt, as far as recorded */
 };
 struct core_account_view {
     enum core_account_state state;
@@ -316,6 +323,8 @@ struct core_totals {
     uint32_t created;                            /* = gone + expired + expiring + claimable + leaked once settled */
     uint32_t live;
     enum core_drain drain;
+    uint32_t anomalies;                          /* records of that kind, nobody's */
+    uint32_t audit_count;                        /* lines of the audit log that are journaled */
 };
 
 uint32_t core_node_count(const struct core *core);
@@ -324,13 +333,18 @@ bool core_node(const struct core *core, uint32_t node, struct core_node_view *ou
 bool core_account(const struct core *core, uint32_t account, struct core_account_view *out);
 /* The account that a slot of a live node holds or has borrowed; CORE_NONE when none. */
 uint32_t core_slot_account(const struct core *core, uint32_t node, uint32_t slot);
+/* The account that a lease is for, until it is dropped; CORE_NONE when there is no such lease. */
+uint32_t core_lease_account(const struct core *core, uint64_t lease);
 /* First instance and count of an expanded template; false while it is not expanded. */
 bool core_instances(const struct core *core, uint32_t task, uint32_t *first, uint32_t *count);
 void core_totals(const struct core *core, struct core_totals *out);
 uint64_t core_seq(const struct core *core);      /* of the last record */
 int64_t core_time(const struct core *core);      /* at_ms of the last record or input */
 
-/* Exit code of a settled run by design section 9 (0, 1, 3, 4, 7, 8, 128+n are decided here; 5 and 9 elsewhere). */
+/*
+ * Exit code of a settled run by design section 9 (0, 1, 3, 4, 7, 8, 128+n are decided here; 5 and 9 elsewhere). run.settled
+ * says it with the limits' strict_teardown and the number of the first SIGNAL of this life.
+ */
 int core_exit_code(const struct core *core, bool strict_teardown, int signal_number);
 
 const char *core_task_state_name(enum core_task_state state);
@@ -348,6 +362,7 @@ enum core_fact core_record_fact(enum core_record_kind kind, uint32_t place);
 /* -1 when there is no such name. */
 int core_record_kind_of(const char *name);
 int core_class_of(const char *name);
+bool core_record_remark(enum core_record_kind kind);
 bool core_task_final(enum core_task_state state);
 
 /* Rows of the machines, for the dot graph and for tests; false behind the last. How often a row was taken since the start. */

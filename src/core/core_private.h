@@ -57,6 +57,7 @@ struct node {
     uint32_t detail;    /* template: its expansion; otherwise first of its holds; CORE_NONE when none */
     uint16_t flags;     /* set of enum node_flag */
     uint16_t tries;     /* failures on the task's own count since the last rerun */
+    uint16_t violations, anomalies; /* remarks about this attempt */
     uint8_t infrastructure_tries;
     uint8_t state, class, stop, level, stage_kind;
     uint8_t end_class;    /* STOPPING: the class that it ends with */
@@ -168,6 +169,8 @@ struct core {
     uint32_t generation, runner_deaths;
     enum core_drain drain;
     uint32_t drain_level;
+    uint32_t anomalies, audit_count;
+    int signal_number; /* of the first SIGNAL of this life; not in a record: only run.settled says it */
     int64_t run_deadline_ms;
 
     struct core_batch batch;
@@ -183,6 +186,7 @@ enum core_state_group core_account_group(enum core_account_state state);
 bool core_task_may(enum core_task_state from, enum core_record_kind kind);
 bool core_account_may(enum core_account_state from, enum core_record_kind kind);
 /* The setters: the only places where a state changes. Both assert that the row exists. */
+/* For a remark: nothing. */
 void core_task_move(struct core *core, uint32_t node, enum core_record_kind kind, int64_t at_ms);
 void core_account_move(struct core *core, uint32_t account, enum core_record_kind kind, int64_t at_ms);
 

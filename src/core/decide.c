@@ -117,6 +117,8 @@ static void input_run(struct core *core, const struct core_input *input)
         input_open(core, input);
         break;
     case CORE_INPUT_SIGNAL:
+        if (core->signal_number == 0)
+            core->signal_number = input->signal;
         core_drain_run(core, CORE_DRAIN_SIGNAL, input->level > 1 ? 2 : 1);
         break;
     case CORE_INPUT_TEARDOWN:
@@ -133,6 +135,10 @@ static void input_run(struct core *core, const struct core_input *input)
     case CORE_INPUT_RUNNER_DIED:
         if (core->runner_up || core->runner_asked)
             core_emit(core, CORE_RUNNER_DIED, 0, core->generation, 0, 0);
+        break;
+    case CORE_INPUT_AUDIT: /* a range that a replay accepts: the number comes from the runner */
+        if ((input->count > core->audit_count || MUTANT(AUDIT_GOES_BACK)) && input->count < CORE_NONE)
+            core_emit(core, CORE_RUN_AUDIT, 0, input->count, 0, 0);
         break;
     default:
         break;
@@ -222,7 +228,7 @@ const struct core_batch *core_step(struct core *core, const struct core_input *i
     core_input_account(core, input);
     work(core);
     if (core_settled(core) && !core->settled) /* a unit of work leaves room for it */
-        core_emit(core, CORE_RUN_SETTLED, 0, core_exit_code(core, false, 0), 0, 0);
+        core_emit(core, CORE_RUN_SETTLED, 0, core_exit_code(core, core->limits.strict_teardown, core->signal_number), 0, 0);
     return &core->batch;
 }
 

@@ -391,14 +391,46 @@ static void input_expanded(struct core *core, const struct core_input *input)
 static bool has_process(const struct core *core, uint32_t node)
 {
     uint8_t state = core->nodes[node].state;
-    return state == CORE_TASK_STATE_STARTING || state == CORE_TASK_STATE_RUNNING || state == CORE_TASK_STATE_VERIFYING;
+    return state == CORE_TASK_STATE_PREPARING || state == CORE_TASK_STATE_STARTING || state == CORE_TASK_STATE_RUNNING || state == CORE_TASK_STATE_VERIFYING;
 }
 
+/* Is it about what the node does now? What is told of an earlier stage is only written down. */
+static bool of_this_stage(const struct core *core, const struct core_input *input)
+{
+    return input->stage == 0 || input->stage == core->nodes[input->node].stage;
+}
+
+static uint32_t attempt_of(const struct core *core, const struct core_input *input)
+{
+    return input->attempt > 0 ? input->attempt : core->nodes[input->node].attempt;
+}
+
+/* An agent can do wrong without end; the journal has one. */
 static void input_violation(struct core *core, const struct core_input *input)
 {
+    if (input->node == CORE_NONE) {
+        if (core->anomalies < core->limits.remarks_max)
+            core_emit(core, CORE_RUN_ANOMALY, 0, core->anomalies + 1, 0, 0);
+        return;
+    }
     mf_assert(input->node < core->node_count);
-    if (core_task_of(core, input->node)->stop_on_violation && has_process(core, input->node))
+    if (core_is_template(core, input->node))
+        return;
+    const struct node *node = &core->nodes[input->node];
+    bool violation = !input->flag;
+    if ((uint32_t)node->violations + node->anomalies < core->limits.remarks_max)
+        core_emit(core, violation ? CORE_TASK_VIOLATION : CORE_TASK_ANOMALY, input->node, attempt_of(core, input),
+                  1 + (violation ? node->violations : node->anomalies), 0);
+    bool stops = violation && core_task_of(core, input->node)->stop_on_violation && !MUTANT(VIOLATION_IGNORED);
+    if (stops && has_process(core, input->node) && of_this_stage(core, input))
         core_attempt_stop(core, input->node, CORE_STOP_VIOLATION, 1);
+}
+
+static void input_usage(struct core *core, const struct core_input *input)
+{
+    mf_assert(input->node < core->node_count);
+    if (!core_is_template(core, input->node))
+        core_emit(core, CORE_TASK_USAGE, input->node, attempt_of(core, input), input->stage_kind, 0);
 }
 
 static void input_budget(struct core *core, const struct core_input *input)
@@ -408,7 +440,8 @@ static void input_budget(struct core *core, const struct core_input *input)
         return;
     }
     mf_assert(input->node < core->node_count);
-    if (core_is_live(core, input->node) && core->nodes[input->node].state != CORE_TASK_STATE_STOPPING)
+    bool goes_on = core_is_live(core, input->node) && core->nodes[input->node].state != CORE_TASK_STATE_STOPPING;
+    if (goes_on && of_this_stage(core, input) && !MUTANT(BUDGET_IGNORED))
         core_attempt_stop(core, input->node, CORE_STOP_BUDGET, 1);
 }
 
@@ -441,6 +474,9 @@ void core_input_task(struct core *core, const struct core_input *input)
         break;
     case CORE_INPUT_BUDGET:
         input_budget(core, input);
+        break;
+    case CORE_INPUT_USAGE:
+        input_usage(core, input);
         break;
     default:
         break;

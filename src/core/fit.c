@@ -90,6 +90,8 @@ static bool task_fits(const struct core *core, const struct core_record *record)
     if (record->node >= core->node_count)
         return false;
     const struct node *node = &core->nodes[record->node];
+    if (core_record_remark(record->kind))
+        return !core_is_template(core, record->node);
     if ((node->flags & NODE_SUPERSEDED) != 0 || !core_task_may(node->state, record->kind))
         return false;
     bool template = core_is_template(core, record->node);
@@ -176,7 +178,7 @@ bool core_record_fits(const struct core *core, const struct core_record *record)
     case CORE_SUBJECT_ACCOUNT:
         return account_fits(core, record);
     case CORE_SUBJECT_RUN:
-        return true;
+        return record->kind != CORE_RUN_AUDIT || record->facts[0] > core->audit_count;
     }
     return false;
 }

@@ -91,9 +91,21 @@ enum core_state_group core_account_group(enum core_account_state state)
     return account_groups[state];
 }
 
+bool core_record_remark(enum core_record_kind kind)
+{
+    switch ((int)kind) {
+#define X(record) case CORE_##record:
+        CORE_REMARKS(X)
+#undef X
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool core_task_may(enum core_task_state from, enum core_record_kind kind)
 {
-    return task_row_of[from][kind] != TASK_ROW_NONE;
+    return core_record_remark(kind) || task_row_of[from][kind] != TASK_ROW_NONE;
 }
 
 bool core_account_may(enum core_account_state from, enum core_record_kind kind)
@@ -110,6 +122,8 @@ static bool counted(const struct core *core, uint32_t node)
 void core_task_move(struct core *core, uint32_t node, enum core_record_kind kind, int64_t at_ms)
 {
     struct node *item = &core->nodes[node];
+    if (core_record_remark(kind))
+        return;
     uint8_t row = task_row_of[item->state][kind];
     mf_assert(row != TASK_ROW_NONE);
     task_rows_taken[row]++;

@@ -30,6 +30,7 @@ const struct core_limits core_limits_default = {
     .kill_wait_ms = 10 * 1000,
     .lease_margin_ms = 60 * 1000,
     .runner_starts_max = 3,
+    .remarks_max = 1000,
 };
 
 static const struct queue queue_empty = {CORE_NONE, CORE_NONE};

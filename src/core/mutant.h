@@ -31,7 +31,10 @@
     X(PERCENT_DOWN, "percent-down")                   /* P % is rounded down */                                        \
     X(FRESH_DICE, "fresh-dice")                       /* the applied back-off is not the recorded one */               \
     X(DROP_FORGOTTEN, "drop-forgotten")               /* leases of a finished stage stay */                            \
-    X(RUNNER_DEATH_IGNORED, "runner-death-ignored")   /* stages of a dead runner go on */
+    X(RUNNER_DEATH_IGNORED, "runner-death-ignored")   /* stages of a dead runner go on */                              \
+    X(VIOLATION_IGNORED, "violation-ignored")         /* `on_violation: stop` does not stop */                         \
+    X(BUDGET_IGNORED, "budget-ignored")               /* a task goes on when its budget is used up */                  \
+    X(AUDIT_GOES_BACK, "audit-goes-back")             /* an older head of the audit log is journaled */
 
 enum core_mutant {
 #define X(mutant, name) CORE_MUTANT_##mutant,

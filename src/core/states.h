@@ -164,7 +164,18 @@
     X(ACCOUNT_EXPIRING, "account.expiring", ACCOUNT, EXPIRES_MS, NONE, NONE, NONE)                                     \
     X(ACCOUNT_EXPIRED, "account.expired", ACCOUNT, NONE, NONE, NONE, NONE)                                             \
     X(ACCOUNT_CLAIMABLE, "account.claimable", ACCOUNT, EXPIRES_MS, NONE, NONE, NONE)                                   \
-    X(ACCOUNT_LEAKED, "account.leaked", ACCOUNT, CLASS, NONE, NONE, NONE)
+    X(ACCOUNT_LEAKED, "account.leaked", ACCOUNT, CLASS, NONE, NONE, NONE)                                              \
+    X(TASK_VIOLATION, "task.violation", TASK, ATTEMPT, COUNT, NONE, NONE)                                              \
+    X(TASK_ANOMALY, "task.anomaly", TASK, ATTEMPT, COUNT, NONE, NONE)                                                  \
+    X(TASK_USAGE, "task.usage", TASK, ATTEMPT, STAGE, NONE, NONE)                                                      \
+    X(RUN_ANOMALY, "run.anomaly", RUN, COUNT, NONE, NONE, NONE)                                                        \
+    X(RUN_AUDIT, "run.audit", RUN, COUNT, NONE, NONE, NONE)
+
+/*
+ * A remark moves no machine: it is legal in every state and has no row. What an agent did wrong may be known only after its end,
+ * and what it used is told then. (Records of the run have no rows anyway.)
+ */
+#define CORE_REMARKS(X) X(TASK_VIOLATION) X(TASK_ANOMALY) X(TASK_USAGE)
 
 /* from, record, to */
 #define CORE_TASK_ROWS(X)                                                                                              \

@@ -47,6 +47,8 @@ bool core_node(const struct core *core, uint32_t n, struct core_node_view *out)
         .since_ms = node->since_ms,
         .deadline_ms = deadline_of(core, n),
         .stale = (node->flags & NODE_STALE) != 0,
+        .violations = node->violations,
+        .anomalies = node->anomalies,
     };
     return true;
 }
@@ -82,6 +84,12 @@ uint32_t core_slot_account(const struct core *core, uint32_t node, uint32_t slot
     return core_hold(core, node, slot)->account;
 }
 
+uint32_t core_lease_account(const struct core *core, uint64_t seq)
+{
+    const struct lease *lease = core_lease_find(core, seq);
+    return lease != NULL ? lease->account : CORE_NONE;
+}
+
 bool core_instances(const struct core *core, uint32_t task, uint32_t *first, uint32_t *count)
 {
     if (task >= core->graph->task_count || !core_is_template(core, task) || core->nodes[task].detail == CORE_NONE)
@@ -94,7 +102,8 @@ bool core_instances(const struct core *core, uint32_t task, uint32_t *first, uin
 
 void core_totals(const struct core *core, struct core_totals *out)
 {
-    *out = (struct core_totals){.live = core->live, .drain = core->drain};
+    *out = (struct core_totals){
+        .live = core->live, .drain = core->drain, .anomalies = core->anomalies, .audit_count = core->audit_count};
     for (int state = 0; state < CORE_TASK_STATE_COUNT; state++)
         out->nodes[state] = core->node_totals[state];
     for (int state = 0; state < CORE_ACCOUNT_STATE_COUNT; state++)

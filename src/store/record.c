@@ -56,6 +56,18 @@ enum core_subject record_subject(enum core_record_kind kind)
     return kinds[kind].subject;
 }
 
+bool record_remark(enum core_record_kind kind)
+{
+    switch ((int)kind) {
+#define X(record) case CORE_##record:
+        CORE_REMARKS(X)
+#undef X
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool record_fact(const struct core_record *record, enum core_fact fact, int64_t *out)
 {
     for (int i = 0; i < FACTS_OF_RECORD; i++)

@@ -16,6 +16,7 @@
 
 struct mf_span record_kind_name(enum core_record_kind kind);
 enum core_subject record_subject(enum core_record_kind kind);
+bool record_remark(enum core_record_kind kind); /* moves no machine */
 
 /* A fact by its name; false when the kind has none. */
 bool record_fact(const struct core_record *record, enum core_fact fact, int64_t *out);

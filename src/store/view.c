@@ -141,6 +141,10 @@ static int fold_task(struct view *view, const struct core_record *record, struct
     struct view_task *task = task_at(view, record->node, error);
     if (task == NULL)
         return -1;
+    if (record_remark(record->kind)) {
+        task->known = true;
+        return 0;
+    }
     uint8_t target = task_rows[task->state][record->kind];
     if (target == 0)
         return misfit(record, view_task_state_name(task->state), error);

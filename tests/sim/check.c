@@ -208,6 +208,18 @@ static void check_release(struct sim_world *world, const struct core_record *rec
     }
 }
 
+/* The log of requests only grows, and so does what is journaled of it. */
+static void check_head(struct sim_world *world, const struct core_record *record)
+{
+    for (uint64_t seq = record->seq - 1; seq > 0; seq--) {
+        const struct core_record *past = sim_record(world, seq);
+        if (past->kind == CORE_RUN_AUDIT && past->facts[0] >= record->facts[0])
+            sim_fail(world, "an audit head of %lld after one of %lld", (long long)record->facts[0], (long long)past->facts[0]);
+        if (past->kind == CORE_RUN_AUDIT)
+            break;
+    }
+}
+
 void sim_check_records(struct sim_world *world)
 {
     for (uint32_t r = 0; r < world->turn_record_count && !world->failed; r++) {
@@ -235,6 +247,9 @@ void sim_check_records(struct sim_world *world)
             break;
         case CORE_RUN_DRAINING:
             world->drains++;
+            break;
+        case CORE_RUN_AUDIT:
+            check_head(world, record);
             break;
         default:
             break;
@@ -325,11 +340,23 @@ static void check_processes(struct sim_world *world)
     }
 }
 
+/* What was told to stop, because it did wrong or has used its money, does not go on. */
+static void check_told(struct sim_world *world)
+{
+    for (uint32_t t = 0; t < world->told_count; t++) {
+        struct core_node_view view;
+        mf_assert(core_node(world->core, world->told[t].node, &view));
+        if (view.stage == world->told[t].stage && view.state != CORE_TASK_STATE_STOPPING)
+            sim_fail(world, "task %u goes on although it was to be stopped", world->told[t].node);
+    }
+}
+
 void sim_check_state(struct sim_world *world)
 {
     check_limits(world);
     check_remotes(world);
     check_processes(world);
+    check_told(world);
     uint64_t restarted = last_seq(world, CORE_RUN_RESTARTED), died = last_seq(world, CORE_RUNNER_DIED);
     for (uint32_t n = 0; n < core_node_count(world->core) && !world->failed; n++)
         check_node(world, n, restarted, died);
@@ -446,8 +473,9 @@ static void check_receipt(struct sim_world *world)
                     accounts[CORE_ACCOUNT_STATE_CLAIMABLE] + accounts[CORE_ACCOUNT_STATE_LEAKED];
     if (ends != totals.created)
         sim_fail(world, "the receipt does not add up: created %u, ended %u", totals.created, ends);
-    int code = core_exit_code(world->core, false, 0);
-    if ((code == 4) != (accounts[CORE_ACCOUNT_STATE_LEAKED] > 0))
+    int code = core_exit_code(world->core, world->setup->limits.strict_teardown, world->signal_number);
+    uint32_t leaks = accounts[CORE_ACCOUNT_STATE_LEAKED] + (world->setup->limits.strict_teardown ? accounts[CORE_ACCOUNT_STATE_EXPIRING] : 0);
+    if ((code == 4) != (leaks > 0))
         sim_fail(world, "exit code %d with %u leaked accounts", code, accounts[CORE_ACCOUNT_STATE_LEAKED]);
     const struct core_record *last = sim_record(world, world->journal_count);
     if (last == NULL || last->kind != CORE_RUN_SETTLED || last->facts[0] != code)

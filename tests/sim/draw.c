@@ -127,6 +127,8 @@ void sim_draw_graph(struct sim_graph *setup, struct mf_rng *rng, const struct si
     setup->limits.accounts_max = shape->limits && one_in(rng, 3) ? 2 + (uint32_t)below(rng, 4) : 0;
     setup->limits.run_timeout_ms = shape->actions && one_in(rng, 10) ? 1000 + (int64_t)below(rng, 200000) : 0;
     setup->limits.leaked_max = (uint32_t)below(rng, 4);
+    setup->limits.strict_teardown = one_in(rng, 5);
+    setup->limits.remarks_max = one_in(rng, 3) ? 1 : 1000;
     setup->limits.refused_for_now_max = 4;
 }
 
@@ -205,7 +207,8 @@ static void draw_action(struct sim_world *world)
 {
     static const enum core_input_kind kinds[] = {CORE_INPUT_CANCEL,    CORE_INPUT_CANCEL,        CORE_INPUT_SIGNAL,       CORE_INPUT_BUDGET,   CORE_INPUT_VIOLATION,
                                                  CORE_INPUT_VIOLATION, CORE_INPUT_PROVIDER_HOLD, CORE_INPUT_ACCOUNT_DEAD, CORE_INPUT_TEARDOWN, CORE_INPUT_RERUN,
-                                                 CORE_INPUT_RERUN,     CORE_INPUT_ACCOUNT_DEAD,  CORE_INPUT_BUDGET,       CORE_INPUT_CANCEL};
+                                                 CORE_INPUT_RERUN,     CORE_INPUT_ACCOUNT_DEAD,  CORE_INPUT_BUDGET,       CORE_INPUT_CANCEL,
+                                                 CORE_INPUT_USAGE,     CORE_INPUT_AUDIT,         CORE_INPUT_AUDIT};
     int64_t at_ms = world->now_ms + (int64_t)below(&world->rng, (uint64_t)(world->faults_until_ms - world->now_ms) + 1);
     if (one_in(&world->rng, 5)) {
         sim_push(world, (struct sim_event){.at_ms = at_ms, .effect = SIM_EFFECT_RUNNER_END});
@@ -217,6 +220,9 @@ static void draw_action(struct sim_world *world)
     input.node = one_in(&world->rng, 8) ? CORE_NONE : (uint32_t)below(&world->rng, 64);
     input.account = (uint32_t)below(&world->rng, 64);
     input.level = 1 + (uint32_t)below(&world->rng, 3);
+    input.signal = 2 + (int32_t)below(&world->rng, 2);
+    input.count = (uint32_t)below(&world->rng, 100);
+    input.stage_kind = CORE_STAGE_AGENT;
     input.provider = (uint32_t)below(&world->rng, SIM_PROVIDERS_MAX);
     input.until_ms = at_ms + (int64_t)below(&world->rng, 60000);
     input.flag = one_in(&world->rng, 2);

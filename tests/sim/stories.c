@@ -174,8 +174,8 @@ static void story_interrupted_twice(struct story *story)
     task(story);
     needs(story, 0);
     goes(story, CORE_COMMAND_SPAWN, 1, SIM_DEAF)->run_ms = 20000;
-    says(story, 2000, (struct core_input){.kind = CORE_INPUT_SIGNAL, .level = 1});
-    says(story, 3000, (struct core_input){.kind = CORE_INPUT_SIGNAL, .level = 2});
+    says(story, 2000, (struct core_input){.kind = CORE_INPUT_SIGNAL, .level = 1, .signal = 2});
+    says(story, 3000, (struct core_input){.kind = CORE_INPUT_SIGNAL, .level = 2, .signal = 2});
 }
 
 static void story_borrowed_and_kept(struct story *story)
@@ -275,6 +275,67 @@ static void story_one_create_at_a_time(struct story *story)
     goes(story, CORE_COMMAND_CREATE, 2, SIM_RETRY)->after_ms = 5000;
 }
 
+/* It is stopped at its first violation, although it would be tried again for a failure of its own; an anomaly stops nobody. */
+static void story_violation_stops(struct story *story)
+{
+    task(story)->stop_on_violation = true;
+    account(story);
+    story->setup.profiles[0].attempts_max = 3;
+    says(story, 1400, (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = 0, .flag = true});
+    says(story, 1500, (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = 0});
+    says(story, 1501, (struct core_input){.kind = CORE_INPUT_AUDIT, .count = 12});
+    says(story, 1600, (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = CORE_NONE, .flag = true});
+}
+
+static void story_violation_continues(struct story *story)
+{
+    task(story)->verify = true;
+    account(story);
+    says(story, 1500, (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = 0});
+    says(story, 1500, (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = 0});
+    says(story, 2500, (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = 0, .stage = 8, .attempt = 1});
+}
+
+/* What an earlier stage did is written down and does not stop this one. */
+static void story_violation_told_late(struct story *story)
+{
+    struct core_task *first = task(story);
+    first->verify = first->stop_on_violation = true;
+    account(story);
+    says(story, 2500, (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = 0, .stage = 8, .attempt = 1});
+    says(story, 6000, (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = 0, .stage = 8, .attempt = 1});
+}
+
+static void story_budget_of_a_task(struct story *story)
+{
+    task(story);
+    task(story);
+    story->setup.profiles[0].attempts_max = 3;
+    says(story, 1300, (struct core_input){.kind = CORE_INPUT_USAGE, .node = 0, .stage_kind = CORE_STAGE_AGENT});
+    says(story, 1300, (struct core_input){.kind = CORE_INPUT_BUDGET, .node = 0});
+    says(story, 1400, (struct core_input){.kind = CORE_INPUT_USAGE, .node = 0, .attempt = 1, .stage_kind = CORE_STAGE_AGENT});
+}
+
+static void story_budget_of_the_run(struct story *story)
+{
+    task(story);
+    account(story);
+    task(story);
+    needs(story, 0);
+    says(story, 1500, (struct core_input){.kind = CORE_INPUT_BUDGET, .node = CORE_NONE});
+}
+
+/* The log goes on over the death of a runner: an older head is no news. */
+static void story_audit_goes_on(struct story *story)
+{
+    task(story);
+    says(story, 1300, (struct core_input){.kind = CORE_INPUT_AUDIT, .count = 5});
+    at(story, 1400)->effect = SIM_EFFECT_RUNNER_END;
+    says(story, 1500, (struct core_input){.kind = CORE_INPUT_AUDIT, .count = 5});
+    says(story, 1550, (struct core_input){.kind = CORE_INPUT_AUDIT, .count = 4});
+    says(story, 1600, (struct core_input){.kind = CORE_INPUT_AUDIT, .count = 9});
+}
+
 static const struct {
     const char *name;
     void (*tell)(struct story *story);
@@ -301,6 +362,12 @@ static const struct {
     {"delete-lies", story_delete_lies},
     {"leak-and-teardown", story_leak_and_teardown},
     {"one-create-at-a-time", story_one_create_at_a_time},
+    {"violation-stops", story_violation_stops},
+    {"violation-continues", story_violation_continues},
+    {"violation-told-late", story_violation_told_late},
+    {"budget-of-a-task", story_budget_of_a_task},
+    {"budget-of-the-run", story_budget_of_the_run},
+    {"audit-goes-on", story_audit_goes_on},
 };
 
 /* --- telling --- */

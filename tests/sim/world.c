@@ -152,6 +152,7 @@ static void forget_uncommitted(struct sim_world *world)
 static void restart(struct sim_world *world)
 {
     sim_trace_note(world, "restart");
+    world->signal_number = 0;
     world->now_ms = world->restart_at_ms;
     world->down = false;
     new_core(world);
@@ -168,12 +169,13 @@ static void restart(struct sim_world *world)
 /* Visitors name tasks and accounts blindly; what does not exist is nobody's. */
 static bool address(struct sim_world *world, struct core_input *input)
 {
-    bool to_node = input->kind == CORE_INPUT_CANCEL || input->kind == CORE_INPUT_RERUN || input->kind == CORE_INPUT_VIOLATION || input->kind == CORE_INPUT_BUDGET;
+    bool to_node = input->kind == CORE_INPUT_CANCEL || input->kind == CORE_INPUT_RERUN || input->kind == CORE_INPUT_VIOLATION || input->kind == CORE_INPUT_BUDGET ||
+                   input->kind == CORE_INPUT_USAGE;
     if (to_node && input->node == CORE_NONE)
-        return input->kind == CORE_INPUT_CANCEL || input->kind == CORE_INPUT_BUDGET;
+        return input->kind == CORE_INPUT_CANCEL || input->kind == CORE_INPUT_BUDGET || input->kind == CORE_INPUT_VIOLATION;
     if (to_node)
         input->node %= core_node_count(world->core);
-    world->cancels += to_node && input->kind != CORE_INPUT_RERUN;
+    world->cancels += input->kind == CORE_INPUT_CANCEL || input->kind == CORE_INPUT_VIOLATION || input->kind == CORE_INPUT_BUDGET;
     world->reruns += input->kind == CORE_INPUT_RERUN;
     if (input->kind != CORE_INPUT_ACCOUNT_DEAD)
         return true;
@@ -184,10 +186,28 @@ static bool address(struct sim_world *world, struct core_input *input)
     return true;
 }
 
+/* A stage that has to stop, so that check.c can see that it does. */
+static void note_told(struct sim_world *world, const struct core_input *input)
+{
+    struct core_node_view view;
+    bool stops = input->kind == CORE_INPUT_BUDGET || (input->kind == CORE_INPUT_VIOLATION && !input->flag);
+    if (!stops || input->node == CORE_NONE || !core_node(world->core, input->node, &view) || view.stage == 0)
+        return;
+    uint32_t task = view.template == CORE_NONE ? input->node : view.template;
+    if ((input->kind == CORE_INPUT_VIOLATION && !world->setup->tasks[task].stop_on_violation) || (input->stage != 0 && input->stage != view.stage))
+        return;
+    mf_assert(world->told_count < sizeof world->told / sizeof *world->told);
+    world->told[world->told_count].node = input->node;
+    world->told[world->told_count++].stage = view.stage;
+}
+
 static void step(struct sim_world *world, struct core_input input)
 {
     if (!address(world, &input))
         input.kind = CORE_INPUT_TICK;
+    if (input.kind == CORE_INPUT_SIGNAL && world->signal_number == 0)
+        world->signal_number = input.signal;
+    note_told(world, &input);
     input.now_ms = world->now_ms;
     mf_assert(core_reserve(world->core, input.kind == CORE_INPUT_EXPANDED ? input.count : 0, NULL) == 0);
     const struct core_batch *batch = core_step(world->core, &input);
@@ -317,7 +337,7 @@ bool sim_turn(struct sim_world *world)
     if (next_ms > world->now_ms)
         world->now_ms = next_ms;
     world->turns++;
-    world->turn_record_count = world->turn_command_count = 0;
+    world->turn_record_count = world->turn_command_count = world->told_count = 0;
     take_events(world);
     finish_turn(world);
     return true;

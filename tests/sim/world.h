@@ -139,6 +139,9 @@ struct sim_world {
     uint32_t crash_permille;
     enum sim_crash crash_now;
     uint32_t drains, reruns, cancels; /* actions that make the edge oracle meaningless */
+    int signal_number;                /* of the first SIGNAL of this life */
+    struct { uint32_t node; uint64_t stage; } told[8]; /* stages that were told to stop in this turn */
+    uint32_t told_count;
     bool act_before_commit;           /* mutant of the shell */
 
     uint8_t busy[SIM_REMOTES_MAX];        /* by account: command in flight + 1 */

@@ -155,9 +155,82 @@ static void test_stops(void **state)
     }
 }
 
+/* --- remarks: what is told about an agent beside its end --- */
+
+static uint32_t told(const struct core_batch *batch, enum core_record_kind kind)
+{
+    uint32_t count = 0;
+    for (uint32_t r = 0; r < batch->record_count; r++)
+        count += batch->records[r].kind == kind;
+    return count;
+}
+
+static void test_informing_stops_nobody(void **state)
+{
+    (void)state;
+    struct drive_graph setup;
+    struct drive drive = running_task(&setup);
+    struct core_input input = {.kind = CORE_INPUT_VIOLATION, .node = 0, .flag = true};
+    assert_int_equal(told(drive_step(&drive, input), CORE_TASK_ANOMALY), 1);
+    input = (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = 0, .stage = stage_of(&drive) + 1};
+    assert_int_equal(told(drive_step(&drive, input), CORE_TASK_VIOLATION), 1); /* of a stage that is over */
+    input = (struct core_input){.kind = CORE_INPUT_BUDGET, .node = 0, .stage = stage_of(&drive) + 1};
+    drive_step(&drive, input);
+    assert_int_equal(drive_state(&drive, 0), CORE_TASK_STATE_RUNNING);
+    struct core_node_view view;
+    assert_true(core_node(drive.core, 0, &view));
+    assert_int_equal(view.violations, 1);
+    assert_int_equal(view.anomalies, 1);
+    drive_end(&drive);
+    drive_graph_free(&setup);
+}
+
+static void test_remarks_have_an_end(void **state)
+{
+    (void)state;
+    struct drive_graph setup;
+    struct drive drive = running_task(&setup);
+    uint32_t records = 0;
+    for (uint32_t i = 0; i < core_limits_default.remarks_max + 10; i++) {
+        struct core_input input = {.kind = CORE_INPUT_VIOLATION, .node = i % 3 == 2 ? CORE_NONE : 0, .flag = true};
+        records += drive_step(&drive, input)->record_count;
+    }
+    assert_int_equal(records, core_limits_default.remarks_max + 10);
+    for (uint32_t i = 0; i < 3 * core_limits_default.remarks_max; i++) {
+        struct core_input input = {.kind = CORE_INPUT_VIOLATION, .node = i % 2 == 0 ? CORE_NONE : 0, .flag = true};
+        records += drive_step(&drive, input)->record_count;
+    }
+    assert_int_equal(records, 2 * core_limits_default.remarks_max);
+    drive_end(&drive);
+    drive_graph_free(&setup);
+}
+
+static void test_usage_and_heads(void **state)
+{
+    (void)state;
+    struct drive_graph setup;
+    struct drive drive = running_task(&setup);
+    struct core_input input = {.kind = CORE_INPUT_USAGE, .node = 0, .attempt = 7, .stage_kind = CORE_STAGE_VERIFY};
+    const struct core_batch *batch = drive_step(&drive, input);
+    assert_int_equal(told(batch, CORE_TASK_USAGE), 1);
+    assert_int_equal(batch->records[0].facts[0], 7);
+    assert_int_equal(batch->records[0].facts[1], CORE_STAGE_VERIFY);
+    static const struct {
+        uint32_t count, records;
+    } heads[] = {{3, 1}, {3, 0}, {2, 0}, {4, 1}, {CORE_NONE, 0}, {CORE_NONE - 1, 1}};
+    for (size_t h = 0; h < sizeof heads / sizeof *heads; h++)
+        assert_int_equal(drive_step(&drive, (struct core_input){.kind = CORE_INPUT_AUDIT, .count = heads[h].count})->record_count, heads[h].records);
+    struct core_totals totals;
+    core_totals(drive.core, &totals);
+    assert_int_equal(totals.audit_count, CORE_NONE - 1);
+    drive_end(&drive);
+    drive_graph_free(&setup);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_ends), cmocka_unit_test(test_exit_meets_deadline), cmocka_unit_test(test_old_stage_is_ignored),
-                                       cmocka_unit_test(test_stops)};
+                                       cmocka_unit_test(test_stops), cmocka_unit_test(test_informing_stops_nobody), cmocka_unit_test(test_remarks_have_an_end),
+                                       cmocka_unit_test(test_usage_and_heads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

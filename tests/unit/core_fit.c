@@ -29,6 +29,16 @@ static void build(struct drive_graph *setup)
     drive_edge(setup, 1);
 }
 
+/* About tasks that are over: told late. */
+static void remark(struct drive *drive)
+{
+    drive_push(drive, (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = 2, .attempt = 1});
+    drive_push(drive, (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = 0, .attempt = 2, .flag = true});
+    drive_push(drive, (struct core_input){.kind = CORE_INPUT_VIOLATION, .node = CORE_NONE});
+    drive_push(drive, (struct core_input){.kind = CORE_INPUT_USAGE, .node = 0, .attempt = 2, .stage_kind = CORE_STAGE_AGENT});
+    drive_push(drive, (struct core_input){.kind = CORE_INPUT_AUDIT, .count = 11});
+}
+
 static size_t record_run(struct drive_graph *setup, struct core_record *journal)
 {
     uint32_t left = 1;
@@ -36,6 +46,8 @@ static size_t record_run(struct drive_graph *setup, struct core_record *journal)
     drive_begin(&drive, setup);
     drive_run(&drive);
     drive_push(&drive, (struct core_input){.kind = CORE_INPUT_RERUN, .node = 0, .flag = true});
+    drive_run(&drive);
+    remark(&drive);
     drive_run(&drive);
     assert_true(core_settled(drive.core));
     drive_end(&drive);

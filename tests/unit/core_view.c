@@ -33,14 +33,15 @@ static int run_case(const struct exit_case *item)
     drive_task(&setup)->allow_failure = item->allow_failure;
     drive_slot(&setup, CORE_NONE);
     setup.limits.leaked_max = 10;
-    struct drive drive = {.hold = true};
+    static struct core_record journal[256];
+    struct drive drive = {.hold = true, .journal = journal, .journal_max = sizeof journal / sizeof *journal};
     drive_begin(&drive, &setup);
     for (bool visited = false; !core_settled(drive.core);) {
         struct core_node_view view;
         assert_true(core_node(drive.core, 0, &view));
         if (drive.count == 0 && view.state == CORE_TASK_STATE_RUNNING && !visited) {
             visited = true;
-            struct core_input input = {.kind = item->input, .node = item->input == CORE_INPUT_TICK ? 0 : CORE_NONE, .level = 1, .stage = view.stage};
+            struct core_input input = {.kind = item->input, .node = item->input == CORE_INPUT_TICK ? 0 : CORE_NONE, .level = 1, .stage = view.stage, .signal = item->signal_number};
             if (item->input == CORE_INPUT_TICK) {
                 input.kind = CORE_INPUT_EXITED;
                 input.code = item->code;
@@ -57,6 +58,8 @@ static int run_case(const struct exit_case *item)
         drive_step(&drive, input);
     }
     int code = core_exit_code(drive.core, false, item->signal_number);
+    assert_int_equal(journal[drive.journal_count - 1].kind, CORE_RUN_SETTLED);
+    assert_int_equal(journal[drive.journal_count - 1].facts[0], code); /* what ps and show say is what the process ends with */
     drive_end(&drive);
     drive_graph_free(&setup);
     return code;
