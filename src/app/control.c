@@ -9,6 +9,7 @@
 #include "app/app_private.h"
 #include "base/alloc.h"
 #include "json/scan.h"
+#include "json/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -109,26 +110,54 @@ static void cancel_tasks(struct app *app, const struct json_document *document, 
     snprintf(answer, answer_bytes, "{\"ok\":%s,\"cancelled\":%d,\"unknown\":%d}\n", all ? "true" : "false", cancelled, unknown);
 }
 
+/* Where the run's database is: `cancel --all` finds runs of other state directories by their sockets. */
+static void answer_ping(const struct app *app, struct mf_buf *answer)
+{
+    struct json_writer writer;
+    json_begin(&writer, answer);
+    json_open_object(&writer);
+    json_member_bool(&writer, "ok", true);
+    json_member_string(&writer, "run", app->run_id);
+    if (app->state != NULL)
+        json_member_string(&writer, "state", state_path(app->state));
+    json_close_object(&writer);
+    mf_buf_char(answer, '\n');
+}
+
+/* The whole run; at once when the request says `"kill":true`. */
+static void cancel_run(struct app *app, bool kill)
+{
+    app_push(app, &(struct core_input){.kind = CORE_INPUT_CANCEL, .node = CORE_NONE}, NULL);
+    if (kill)
+        app_push(app, &(struct core_input){.kind = CORE_INPUT_SIGNAL, .level = 2}, NULL);
+}
+
 static void answer_request(struct control_client *client)
 {
     struct app *app = client->control->app;
     struct json_document document;
-    char answer[160] = "{\"ok\":false}\n";
+    struct mf_buf ping;
+    bool kill = false;
+    char refusal[160] = "{\"ok\":false}\n";
+    const char *answer = refusal;
+    mf_buf_init(&ping, 16384);
     if (json_scan(&document, mf_buf_view(&client->request), &json_limits_default, NULL) == 0) {
         uint32_t op = json_member(&document, 0, "op");
         uint32_t tasks = json_member(&document, 0, "tasks");
         if (op != JSON_NONE && json_is(&document, op, "ping")) {
-            snprintf(answer, sizeof answer, "{\"ok\":true,\"run\":\"%s\"}\n", app->run_id);
+            answer_ping(app, &ping);
+            answer = ping.failed ? refusal : mf_buf_cstr(&ping);
         } else if (op != JSON_NONE && json_is(&document, op, "cancel") && tasks != JSON_NONE) {
-            cancel_tasks(app, &document, tasks, answer, sizeof answer);
+            cancel_tasks(app, &document, tasks, refusal, sizeof refusal);
         } else if (op != JSON_NONE && json_is(&document, op, "cancel")) {
-            app_push(app, &(struct core_input){.kind = CORE_INPUT_CANCEL, .node = CORE_NONE}, NULL);
-            snprintf(answer, sizeof answer, "{\"ok\":true}\n");
+            cancel_run(app, json_bool(&document, json_member(&document, 0, "kill"), &kill) == 0 && kill);
+            answer = "{\"ok\":true}\n";
         }
         json_document_free(&document);
     }
     ssize_t sent = send(client->fd, answer, strlen(answer), MSG_NOSIGNAL | MSG_DONTWAIT); /* fits any socket buffer */
     (void)sent;
+    mf_buf_free(&ping);
     drop(client);
 }
 

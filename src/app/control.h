@@ -2,7 +2,8 @@
  * app/control.h - reaching a running orchestrator: one JSON object in, one JSON object out, over a unix socket
  *
  * The socket lies in $XDG_RUNTIME_DIR/mayfly, else in a directory 0700 of this user below /tmp; its path is in the run row. Only
- * the same uid (or root) is heard. Requests: {"op":"ping"}, {"op":"cancel"}, {"op":"cancel","tasks":["deploy/web"]}.
+ * the same uid (or root) is heard. Requests: {"op":"ping"}, answered with run and state directory; {"op":"cancel"}, with "kill":true
+ * at once; {"op":"cancel","tasks":["deploy/web"]}.
  */
 #ifndef MF_APP_CONTROL_H
 #define MF_APP_CONTROL_H

@@ -118,6 +118,11 @@ static void test_requests(void **state)
     assert_int_equal(world.app->inputs[0].core.node, 1);
     assert_string_equal(ask(&world, "{\"op\":\"cancel\"}\n", 0), "{\"ok\":true}\n");
     assert_int_equal(world.app->input_count, 2);
+    assert_string_equal(ask(&world, "{\"op\":\"cancel\",\"kill\":true}\n", 0), "{\"ok\":true}\n");
+    assert_int_equal(world.app->input_count, 4);
+    assert_int_equal(world.app->inputs[2].core.kind, CORE_INPUT_CANCEL);
+    assert_int_equal(world.app->inputs[3].core.kind, CORE_INPUT_SIGNAL);
+    assert_int_equal(world.app->inputs[3].core.level, 2);
     assert_int_equal(world.app->inputs[1].core.node, CORE_NONE);
     close_world(&world);
 }
