@@ -37,6 +37,26 @@ static void read_permission_name(struct loader *loader, uint32_t node, void *tar
               (int)(name.length < 80 ? name.length : 80), name.data);
 }
 
+static void read_only_value(struct loader *loader, uint32_t node, struct mf_span name)
+{
+    if (load_expect(loader, node, JSON_STRING) && json_is(loader->document, node, ""))
+        load_fail(loader, node, "the value of `%.*s` is empty", MF_SPAN_ARGS(name));
+}
+
+/* One value, or several of which any may be meant. None would allow nothing, and is rather a slip. */
+static void read_only_values(struct loader *loader, uint32_t node, struct mf_span name)
+{
+    const struct json_document *document = loader->document;
+    if (json_kind(document, node) != JSON_ARRAY) {
+        read_only_value(loader, node, name);
+        return;
+    }
+    if (document->nodes[node].children < 1 || document->nodes[node].children > LOAD_ONLY_VALUES_MAX)
+        load_fail(loader, node, "expected 1 to %d values of `%.*s`", LOAD_ONLY_VALUES_MAX, MF_SPAN_ARGS(name));
+    for (uint32_t child = json_first(document, node); child != JSON_NONE; child = json_next(document, node, child))
+        read_only_value(loader, child, name);
+}
+
 static void read_only(struct loader *loader, uint32_t node, void *target)
 {
     (void)target;
@@ -47,10 +67,8 @@ static void read_only(struct loader *loader, uint32_t node, void *target)
     if (document->nodes[node].children == 0)
         load_fail(loader, node, "`only` names no parameter");
     for (uint32_t key = json_first(document, node); key != JSON_NONE; key = json_next(document, node, key)) {
-        load_id(loader, key, "parameter", &name);
-        if (load_expect(loader, json_value(document, key), JSON_STRING) &&
-            json_is(document, json_value(document, key), ""))
-            load_fail(loader, key, "the value of `%.*s` is empty", MF_SPAN_ARGS(name));
+        if (load_id(loader, key, "parameter", &name))
+            read_only_values(loader, json_value(document, key), name);
     }
 }
 
@@ -242,6 +260,28 @@ void load_accounts(struct loader *loader, uint32_t node, void *target)
 
 /* --- what is lent must be held --- */
 
+static bool has_value(const struct json_document *document, uint32_t values, uint32_t wanted)
+{
+    if (json_kind(document, values) != JSON_ARRAY)
+        return json_same_text(document, values, wanted);
+    for (uint32_t one = json_first(document, values); one != JSON_NONE; one = json_next(document, values, one)) {
+        if (json_same_text(document, one, wanted))
+            return true;
+    }
+    return false;
+}
+
+static bool has_values(const struct json_document *document, uint32_t values, uint32_t wanted)
+{
+    if (json_kind(document, wanted) != JSON_ARRAY)
+        return has_value(document, values, wanted);
+    for (uint32_t one = json_first(document, wanted); one != JSON_NONE; one = json_next(document, wanted, one)) {
+        if (!has_value(document, values, one))
+            return false;
+    }
+    return true;
+}
+
 /* A narrowed permission covers only what is narrowed at least as much, to the very same texts. */
 static bool covers_only(const struct json_document *document, uint32_t held, uint32_t wanted)
 {
@@ -252,7 +292,7 @@ static bool covers_only(const struct json_document *document, uint32_t held, uin
         uint32_t other = wanted != JSON_NONE ? json_first(document, wanted) : JSON_NONE;
         for (; other != JSON_NONE && !found; other = json_next(document, wanted, other))
             found = json_same_text(document, key, other) &&
-                    json_same_text(document, json_value(document, key), json_value(document, other));
+                    has_values(document, json_value(document, key), json_value(document, other));
         if (!found)
             return false;
     }

@@ -272,30 +272,44 @@ int template_expand_json(const struct graph *graph, uint32_t node, const struct 
     return expand_json(&(struct expansion){graph, values, out, "the size of a list", error}, node);
 }
 
+struct narrowing {
+    int (*take)(void *context, struct mf_span name, struct mf_span value, struct mf_error *error);
+    void *context;
+};
+
+static int put_narrowing(const struct graph *graph, uint32_t key, uint32_t node, const struct template_values *values,
+                         const struct narrowing *narrowing, struct mf_error *error)
+{
+    struct mf_buf value;
+    struct mf_span name;
+    mf_buf_init(&value, GRAPH_ARGUMENT_BYTES_MAX);
+    int result = template_expand_node(graph, node, values, &value, "argument_bytes_max", error);
+    if (result == 0 && json_plain(&graph->document, key, &name) != 0)
+        result = mf_fail(error, MF_INTERNAL, "a parameter's name has escapes");
+    if (result == 0 && value.length == 0)
+        result = mf_fail(error, MF_INPUT, "the value of `%.*s` in `only` expands to nothing", MF_SPAN_ARGS(name));
+    if (result == 0)
+        result = narrowing->take(narrowing->context, name, mf_buf_view(&value), error);
+    mf_buf_free(&value);
+    return result;
+}
+
 int template_expand_only(const struct graph *graph, uint32_t node, const struct template_values *values,
-                         struct mf_buf *out, struct mf_error *error)
+                         int (*take)(void *context, struct mf_span name, struct mf_span value, struct mf_error *error),
+                         void *context, struct mf_error *error)
 {
     const struct json_document *document = &graph->document;
-    struct expansion expansion = {graph, values, out, "the size of a permission", error};
-    const char *comma = "{";
+    const struct narrowing narrowing = {take, context};
     for (uint32_t key = json_first(document, node); key != JSON_NONE; key = json_next(document, node, key)) {
-        struct mf_buf value;
-        mf_buf_init(&value, GRAPH_ARGUMENT_BYTES_MAX);
-        int result =
-            template_expand_node(graph, json_value(document, key), values, &value, "argument_bytes_max", error);
-        if (result == 0 && value.length == 0)
-            result = mf_fail(error, MF_INPUT, "the value of a narrowing parameter expands to nothing");
-        if (result == 0 && (put(&expansion, mf_span(comma)) != 0 || put(&expansion, json_raw(document, key)) != 0 ||
-                            put(&expansion, MF_SPAN(":")) != 0))
-            result = -1;
-        if (result == 0)
-            result = put_result(&expansion, json_escape(out, mf_buf_view(&value)));
-        mf_buf_free(&value);
-        if (result != 0)
-            return -1;
-        comma = ",";
+        uint32_t value = json_value(document, key);
+        bool several = json_kind(document, value) == JSON_ARRAY;
+        for (uint32_t one = several ? json_first(document, value) : value; one != JSON_NONE;
+             one = several ? json_next(document, value, one) : JSON_NONE) {
+            if (put_narrowing(graph, key, one, values, &narrowing, error) != 0)
+                return -1;
+        }
     }
-    return put(&expansion, MF_SPAN("}"));
+    return 0;
 }
 
 /* --- commands, variables, workspaces --- */

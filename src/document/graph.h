@@ -243,7 +243,7 @@ uint32_t graph_part(const struct graph *graph, uint32_t task, enum graph_part pa
 
 struct graph_permission {
     struct mf_span name;
-    uint32_t only; /* node: object parameter -> string with templates; JSON_NONE: not narrowed */
+    uint32_t only; /* node: object parameter -> string with templates, or an array of them; JSON_NONE: not narrowed */
 };
 uint32_t graph_permission_count(const struct graph *graph, uint32_t permissions); /* 0 for JSON_NONE */
 struct graph_permission graph_permission(const struct graph *graph, uint32_t permissions, uint32_t index);

@@ -18,6 +18,7 @@
 #define LOAD_SLOTS_MAX 16
 #define LOAD_PERMISSIONS_MAX 500
 #define LOAD_SERVICES_MAX 32 /* as many as one agent may use */
+#define LOAD_ONLY_VALUES_MAX 100
 #define LOAD_READ_MAX 64
 #define LOAD_EGRESS_MAX 256
 

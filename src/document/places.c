@@ -209,6 +209,13 @@ static void check_children(struct loader *loader, uint32_t task, uint32_t node, 
         check_string(loader, task, object ? json_value(document, child) : child, place);
 }
 
+/* Every string below a list or object; names of members are checked like the rest. */
+static void check_below(struct loader *loader, uint32_t task, uint32_t list, enum place place)
+{
+    for (uint32_t node = list; node != JSON_NONE && node < loader->document->nodes[list].end; node++)
+        check_string(loader, task, node, place);
+}
+
 static void check_permissions(struct loader *loader, uint32_t task, uint32_t permissions)
 {
     const struct json_document *document = loader->document;
@@ -216,14 +223,7 @@ static void check_permissions(struct loader *loader, uint32_t task, uint32_t per
         return;
     for (uint32_t child = json_first(document, permissions); child != JSON_NONE;
          child = json_next(document, permissions, child))
-        check_children(loader, task, json_member(document, child, "only"), PLACE_ONLY);
-}
-
-/* Every string below a literal list; keys are left alone. */
-static void check_elements(struct loader *loader, uint32_t task, uint32_t list)
-{
-    for (uint32_t node = list; node < loader->document->nodes[list].end; node++)
-        check_string(loader, task, node, PLACE_ELEMENT);
+        check_below(loader, task, json_member(document, child, "only"), PLACE_ONLY);
 }
 
 static void check_for_each(struct loader *loader, uint32_t task, uint32_t node)
@@ -231,7 +231,7 @@ static void check_for_each(struct loader *loader, uint32_t task, uint32_t node)
     struct mf_span text;
     struct mf_span path;
     if (json_kind(loader->document, node) == JSON_ARRAY) {
-        check_elements(loader, task, node);
+        check_below(loader, task, node, PLACE_ELEMENT);
         return;
     }
     if (json_kind(loader->document, node) != JSON_STRING)

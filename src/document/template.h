@@ -67,9 +67,13 @@ int template_expand_command(const struct graph *graph, uint32_t node, const stru
 /* Appends variables (node: object of strings, or JSON_NONE for none) as "NAME=VALUE" texts, each NUL-terminated. */
 int template_expand_env(const struct graph *graph, uint32_t node, const struct template_values *values, struct mf_buf *out,
                         uint32_t *count, struct mf_error *error);
-/* Appends an `only` object with its templates expanded, as JSON. */
-int template_expand_only(const struct graph *graph, uint32_t node, const struct template_values *values, struct mf_buf *out,
-                         struct mf_error *error);
+/*
+ * Calls `take` for every value of an `only` object (node, or JSON_NONE for none) with its templates expanded: "script", "svc-a".
+ * A parameter with several values is given once for each: any of them is meant. Ends with the first -1 of `take`.
+ */
+int template_expand_only(const struct graph *graph, uint32_t node, const struct template_values *values,
+                         int (*take)(void *context, struct mf_span name, struct mf_span value, struct mf_error *error),
+                         void *context, struct mf_error *error);
 
 #define GRAPH_WORKSPACES(X) X(EMPTY, "empty") X(COPY, "copy") X(GIT, "git")
 enum graph_workspace_kind {

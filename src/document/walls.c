@@ -1,17 +1,18 @@
 /*
  * walls.c - what stands around an agent: sandbox and egress, of a task and of `defaults`
  *
- * Most tasks say nothing, so nothing is kept for a task: what it says is read again from its object when it starts, by the
- * same functions that checked it.
+ * Most tasks say nothing, so nothing is kept for a task: what it says is read again from its object when it starts.
  */
 #include "document/load.h"
 
 #include <string.h>
 
-#define CPU_MILLIS_MAX 1024000u
+#define CPU_DIGITS 3
+#define CPU_MILLIS_MIN 10
+#define CPU_MILLIS_MAX 1024000
 #define PIDS_MAX 4194304u
 /* Less is a slip of the unit: nothing starts in it. */
-#define MEMORY_BYTES_MIN (1u << 20)
+#define SIZE_BYTES_MIN (1u << 20)
 
 /* --- sandbox --- */
 
@@ -31,54 +32,48 @@ static void read_path(struct loader *loader, uint32_t node)
 
 static void read_read(struct loader *loader, uint32_t node, void *target)
 {
-    struct graph_sandbox *sandbox = target;
-    if (!load_strings(loader, node, read_path))
-        return;
-    if (loader->document->nodes[node].children > LOAD_READ_MAX)
+    (void)target;
+    if (load_strings(loader, node, read_path) && loader->document->nodes[node].children > LOAD_READ_MAX)
         load_fail(loader, node, "more than %d paths", LOAD_READ_MAX);
-    sandbox->read = node;
 }
 
 static void read_root(struct loader *loader, uint32_t node, void *target)
 {
-    if (load_name(loader, node, &((struct graph_sandbox *)target)->root))
+    (void)target;
+    struct mf_span root;
+    if (load_name(loader, node, &root))
         read_path(loader, node);
 }
 
-static void read_memory(struct loader *loader, uint32_t node, void *target)
+static void read_size(struct loader *loader, uint32_t node, void *target)
 {
-    uint64_t *bytes = &((struct graph_sandbox *)target)->memory_bytes;
-    if (load_bytes(loader, node, bytes) && *bytes < MEMORY_BYTES_MIN)
-        load_fail(loader, node, "less than 1M: nothing starts in so little; is a unit missing, as in \"512M\"?");
-}
-
-static void read_disk(struct loader *loader, uint32_t node, void *target)
-{
-    uint64_t *bytes = &((struct graph_sandbox *)target)->disk_bytes;
-    if (load_bytes(loader, node, bytes) && *bytes < MEMORY_BYTES_MIN)
-        load_fail(loader, node, "less than 1M: is a unit missing, as in \"1G\"?");
+    (void)target;
+    uint64_t bytes;
+    if (load_bytes(loader, node, &bytes) && bytes < SIZE_BYTES_MIN)
+        load_fail(loader, node, "less than 1M, which nothing starts in: is a unit missing, as in \"512M\"?");
 }
 
 static void read_pids(struct loader *loader, uint32_t node, void *target)
 {
-    load_count(loader, node, 1, PIDS_MAX, &((struct graph_sandbox *)target)->pids);
+    (void)target;
+    uint32_t pids;
+    load_count(loader, node, 1, PIDS_MAX, &pids);
 }
 
 static void read_cpus(struct loader *loader, uint32_t node, void *target)
 {
+    (void)target;
     int64_t millis;
-    if (load_decimal(loader, node, 3, 10, CPU_MILLIS_MAX, &millis))
-        ((struct graph_sandbox *)target)->cpu_millis = (uint32_t)millis;
+    load_decimal(loader, node, CPU_DIGITS, CPU_MILLIS_MIN, CPU_MILLIS_MAX, &millis);
 }
 
 static const struct load_field sandbox_fields[] = {
-    {"read", read_read}, {"root", read_root}, {"memory", read_memory},
-    {"pids", read_pids}, {"cpus", read_cpus}, {"disk", read_disk},
+    {"read", read_read}, {"root", read_root}, {"memory", read_size},
+    {"pids", read_pids}, {"cpus", read_cpus}, {"disk", read_size},
 };
 
 bool load_sandbox(struct loader *loader, uint32_t node, bool *off)
 {
-    struct graph_sandbox unused = {0};
     enum json_kind kind = json_kind(loader->document, node);
     if (kind == JSON_TRUE || kind == JSON_FALSE) {
         *off = kind == JSON_FALSE;
@@ -89,17 +84,40 @@ bool load_sandbox(struct loader *loader, uint32_t node, bool *off)
         return false;
     }
     *off = false;
-    return LOAD_OBJECT(loader, node, sandbox_fields, &unused);
+    return LOAD_OBJECT(loader, node, sandbox_fields, NULL);
 }
 
-/* Puts what an object says over what holds already. It was checked, so that nothing can be wrong. */
-static void lay_over(const struct graph *graph, uint32_t node, struct graph_sandbox *sandbox)
+static uint64_t bytes_of(const struct json_document *document, uint32_t node, uint64_t otherwise)
 {
-    struct graph *borrowed;
-    memcpy(&borrowed, &graph, sizeof borrowed); /* the loader only reads it here */
-    struct loader loader = {.graph = borrowed, .document = &graph->document};
-    if (node != JSON_NONE && json_kind(&graph->document, node) == JSON_OBJECT)
-        LOAD_OBJECT(&loader, node, sandbox_fields, sandbox);
+    struct mf_span text;
+    uint64_t bytes;
+    if (node == JSON_NONE)
+        return otherwise;
+    if (json_plain(document, node, &text) != 0)
+        text = json_raw(document, node);
+    return mf_parse_bytes(text, &bytes) == 0 ? bytes : otherwise;
+}
+
+static uint32_t count_of(const struct json_document *document, uint32_t node, unsigned digits, uint32_t otherwise)
+{
+    int64_t number;
+    if (node == JSON_NONE || load_parse_decimal(json_raw(document, node), digits, &number) != 0)
+        return otherwise;
+    return (uint32_t)number;
+}
+
+/* Puts what an object says over what holds already; it was checked when it was loaded. */
+static void lay_over(const struct json_document *document, uint32_t object, struct graph_sandbox *sandbox)
+{
+    uint32_t read = json_member(document, object, "read");
+    uint32_t root = json_member(document, object, "root");
+    sandbox->read = read != JSON_NONE ? read : sandbox->read;
+    if (root != JSON_NONE)
+        json_plain(document, root, &sandbox->root);
+    sandbox->memory_bytes = bytes_of(document, json_member(document, object, "memory"), sandbox->memory_bytes);
+    sandbox->disk_bytes = bytes_of(document, json_member(document, object, "disk"), sandbox->disk_bytes);
+    sandbox->pids = count_of(document, json_member(document, object, "pids"), 0, sandbox->pids);
+    sandbox->cpu_millis = count_of(document, json_member(document, object, "cpus"), CPU_DIGITS, sandbox->cpu_millis);
 }
 
 struct graph_sandbox graph_sandbox(const struct graph *graph, uint32_t task)
@@ -107,8 +125,8 @@ struct graph_sandbox graph_sandbox(const struct graph *graph, uint32_t task)
     struct graph_sandbox sandbox = {.read = JSON_NONE, .off = graph->tasks[task].no_sandbox};
     if (sandbox.off)
         return sandbox;
-    lay_over(graph, graph->default_sandbox, &sandbox);
-    lay_over(graph, json_member(&graph->document, graph->tasks[task].node, "sandbox"), &sandbox);
+    lay_over(&graph->document, graph->default_sandbox, &sandbox);
+    lay_over(&graph->document, json_member(&graph->document, graph->tasks[task].node, "sandbox"), &sandbox);
     return sandbox;
 }
 

@@ -131,6 +131,25 @@ task '"command": ["true", "{{params.x}}"]' 'x' "an unknown parameter"
 task '"account": {"permissions": ["{{params.x}}"]}' "$place" "a template in permissions"
 task '"env": {"X": "{{nobody.result}}"}' 'nobody' "a template that names no task"
 task '"env": {"X": "{{params."}' "$place" "a template that does not end"
+task '"egress": ["{{params.x}}:443"]' "$place" "a template in egress"
+task '"sandbox": {"read": ["/{{params.x}}"]}' "$place" "a template in sandbox"
+# where agents may connect to: one spelling each, nothing private by accident
+for host in example.org https://example.org:443 good.example@evil.example:443 example.org:0 example.org:65536 '*:443' '*.org:443' 127.0.0.1:80 127.1:80 0x7f.1:80 2130706433:80 017700000001:80 169.254.169.254:80 localhost:80 '[::1]:80' '[::ffff:127.0.0.1]:80' 'exa%6dple.org:443' EXAMPLE.org:443 example.org.:443 'example.org:443 ' 'example.org\t:443'; do
+    task "\"egress\": [\"$host\"]" "$place" "egress $host"
+done
+accepts '"a": {"command": ["true"], "egress": ["example.org:443", {"host": "127.0.0.1:80", "private": true}]}'
+# the sandbox: sizes with a unit, paths of the host in one form
+for sandbox in 1 '"no"' '{"memory": 2}' '{"memory": "2Q"}' '{"pids": -1}' '{"cpus": 0}' '{"disk": "1P"}' '{"read": ["/"]}' '{"read": ["/proc"]}' '{"read": ["/usr/../etc"]}' '{"read": ["etc"]}' '{"read": ["--bind"]}' '{"root": "/"}' '{"root": "-x"}' '{"network": true}'; do
+    task "\"sandbox\": $sandbox" "$place" "sandbox $sandbox"
+done
+# services: declared before use, and a limit is a number of dollars
+task '"uses": ["anthropic"]' 'no service .anthropic' "a service that is not declared"
+text '{"mayfly": 1, "services": {"anthropic": {"credential": {"env": "X"}}}, "tasks": {"a": {"command": ["true"], "uses": ["antropic"]}}}' 'did you mean .anthropic' "a misspelled service"
+text '{"mayfly": 1, "services": {"anthropic": {"credential": "sekret-value"}}, "tasks": {}}' 'never stands in a file' "a service's key as text"
+if grep -q sekret-value "$ERR" "$OUT"; then fail "the refused key is shown"; fi
+for budget in -1 '"5"' 1e3 0.0000001 null; do
+    text "{\"mayfly\": 1, \"limits\": {\"budget_usd\": $budget}, \"tasks\": {}}" 'budget_usd' "a budget of $budget"
+done
 # 13 files: relative, below the graph, no links
 for path in /etc/shadow ../../x '' ./../x 'a/../../x'; do
     task "\"files\": [\"$path\"]" "$place" "the file $path"

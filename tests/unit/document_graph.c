@@ -26,7 +26,7 @@ static const char fleet[] =
     "\"{{{{x}}\"],\n"
     "      \"env\": { \"TICKET\": \"<{{params.ticket}}>\", \"N\": \"{{item.n}}\" }, \"files\": [\"deploy.sh\"],\n"
     "      \"account\": { \"permissions\": [\"kv:write\", { \"name\": \"s:write\", \"only\": { \"script\": "
-    "\"x-{{params.ticket}}\" } }] },\n"
+    "[\"x-{{params.ticket}}\", \"web\"], \"queue\": \"q\" } }] },\n"
     "      \"verify\": { \"command\": [\"./check\"], \"permissions\": [\"kv:read\"], \"timeout\": \"7s\" }, "
     "\"timeout\": \"2m\" },\n"
     "    \"plan\": { \"command\": [\"./plan\"], \"setup\": { \"command\": [\"make\"], \"timeout\": \"3s\" }, "
@@ -124,6 +124,21 @@ static void test_order(void **state)
     graph_destroy(graph);
 }
 
+static int put_only(void *context, struct mf_span name, struct mf_span value, struct mf_error *error)
+{
+    (void)error;
+    return mf_buf_printf(context, "%.*s=%.*s\n", MF_SPAN_ARGS(name), MF_SPAN_ARGS(value));
+}
+
+static void check_only(const struct graph *graph, uint32_t only, const char *wanted)
+{
+    struct mf_buf out;
+    mf_buf_init(&out, 1000);
+    assert_int_equal(template_expand_only(graph, only, &(struct template_values){0}, put_only, &out, NULL), 0);
+    assert_string_equal(mf_buf_cstr(&out), wanted);
+    mf_buf_free(&out);
+}
+
 static void test_slots(void **state)
 {
     (void)state;
@@ -147,11 +162,8 @@ static void test_slots(void **state)
     assert_true(mf_span_is(graph_permission(graph, slot->permissions, 0).name, "kv:write"));
     struct graph_permission narrowed = graph_permission(graph, slot->permissions, 1);
     assert_true(mf_span_is(narrowed.name, "s:write"));
-    struct mf_buf out;
-    mf_buf_init(&out, 1000);
-    assert_int_equal(template_expand_only(graph, narrowed.only, &(struct template_values){0}, &out, NULL), 0);
-    assert_string_equal(mf_buf_cstr(&out), "{\"script\":\"x-T-1\"}");
-    mf_buf_free(&out);
+    check_only(graph, narrowed.only, "script=x-T-1\nscript=web\nqueue=q\n");
+    check_only(graph, JSON_NONE, "");
     graph_destroy(graph);
 }
 
@@ -455,6 +467,141 @@ static void test_long_chains(void **state)
     }
 }
 
+static const char walls[] =
+    "{ \"mayfly\": 1,\n"
+    "  \"services\": { \"one\": { \"running\": 3, \"budget_usd\": 12.5, \"credential\": { \"env\": \"KEY\" } }, "
+    "\"two\": { "
+    "\"recipe\": \"s/two.json\" }, \"three\": {} },\n"
+    "  \"limits\": { \"budget_usd\": 100 },\n"
+    "  \"defaults\": { \"sandbox\": { \"memory\": \"2G\", \"read\": [\"/opt\"] }, \"egress\": [\"a.example:443\", "
+    "{ \"host\": \"[::1]:80\", \"private\": true }], \"budget_usd\": 0.25 },\n"
+    "  \"tasks\": {\n"
+    "    \"silent\": { \"command\": [\"true\"] },\n"
+    "    \"own\": { \"command\": [\"true\"], \"egress\": [{ \"host\": \"*.b.example:1\" }], \"uses\": [\"two\", "
+    "\"one\"],\n"
+    "      \"budget_usd\": 0.000001, \"sandbox\": { \"pids\": 7, \"cpus\": 0.5, \"disk\": \"3M\", \"root\": \"/srv\", "
+    "\"read\": "
+    "[] } },\n"
+    "    \"none\": { \"command\": [\"true\"], \"egress\": [], \"uses\": [\"two\"], \"sandbox\": true },\n"
+    "    \"bare\": { \"command\": [\"true\"], \"sandbox\": false, \"egress\": [\"a.example:443\"] } } }\n";
+
+static void check_egress(const struct graph *graph, const char *name, const char *wanted)
+{
+    struct mf_buf out;
+    uint32_t task = find(graph, name);
+    mf_buf_init(&out, 1000);
+    for (uint32_t i = 0; i < graph_egress_count(graph, task); i++) {
+        assert_int_equal(graph_egress(graph, task, i, &out), 0);
+        mf_buf_text(&out, " ");
+    }
+    assert_string_equal(mf_buf_cstr(&out), wanted);
+    mf_buf_free(&out);
+}
+
+static void test_walls(void **state)
+{
+    (void)state;
+    struct graph *graph = load(walls);
+    struct graph_sandbox silent = graph_sandbox(graph, find(graph, "silent"));
+    assert_false(silent.off);
+    assert_int_equal(silent.memory_bytes, 2ull << 30);
+    assert_int_equal(graph_document(graph)->nodes[silent.read].children, 1);
+    assert_int_equal(silent.root.length, 0);
+    assert_int_equal(silent.pids, 0);
+    struct graph_sandbox own = graph_sandbox(graph, find(graph, "own"));
+    assert_int_equal(own.memory_bytes, 2ull << 30);
+    assert_int_equal(own.disk_bytes, 3u << 20);
+    assert_int_equal(own.pids, 7);
+    assert_int_equal(own.cpu_millis, 500);
+    assert_true(mf_span_is(own.root, "/srv"));
+    assert_int_equal(graph_document(graph)->nodes[own.read].children, 0);
+    assert_false(graph_sandbox(graph, find(graph, "none")).off);
+    struct graph_sandbox bare = graph_sandbox(graph, find(graph, "bare"));
+    assert_true(bare.off && bare.memory_bytes == 0 && bare.read == JSON_NONE);
+    assert_true(graph_tasks(graph)[find(graph, "bare")].no_sandbox);
+    check_egress(graph, "silent", "a.example:443 ![::1]:80 ");
+    check_egress(graph, "own", "*.b.example:1 ");
+    check_egress(graph, "none", "");
+    graph_destroy(graph);
+    graph = load("{\"mayfly\":1,\"defaults\":{\"sandbox\":false},\"tasks\":{\"a\":{\"command\":[\"x\"]},"
+                 "\"b\":{\"command\":[\"x\"],\"sandbox\":{\"memory\":\"1M\"}}}}");
+    assert_true(graph_sandbox(graph, find(graph, "a")).off);
+    assert_false(graph_sandbox(graph, find(graph, "b")).off);
+    assert_int_equal(graph_sandbox(graph, find(graph, "b")).memory_bytes, 1u << 20);
+    assert_int_equal(graph_egress_count(graph, find(graph, "a")), 0);
+    graph_destroy(graph);
+}
+
+static void test_services(void **state)
+{
+    (void)state;
+    struct graph *graph = load(walls);
+    uint32_t own = find(graph, "own");
+    assert_int_equal(graph_service_count(graph), 3);
+    const struct graph_service *one = graph_service(graph, 0);
+    assert_string_equal(one->source.name, "one");
+    assert_string_equal(one->source.recipe, "one");
+    assert_string_equal(one->source.credential_source, "KEY");
+    assert_int_equal(one->running_max, 3);
+    assert_int_equal(one->budget_micro_usd, 12500000);
+    assert_true(one->source.used && !graph_service(graph, 2)->source.used);
+    assert_string_equal(graph_service(graph, 1)->source.recipe, "s/two.json");
+    assert_int_equal(graph_service(graph, 1)->budget_micro_usd, -1);
+    assert_int_equal(graph_service(graph, 1)->running_max, 0);
+    assert_int_equal(graph_budget_micro_usd(graph), 100000000);
+    assert_int_equal(graph_use_count(graph, own), 2);
+    assert_int_equal(graph_use(graph, own, 0), 1);
+    assert_int_equal(graph_use(graph, own, 1), 0);
+    assert_int_equal(graph_task_budget_micro_usd(graph, own), 1);
+    assert_int_equal(graph_task_budget_micro_usd(graph, find(graph, "none")), 250000);
+    assert_int_equal(graph_task_budget_micro_usd(graph, find(graph, "silent")), -1);
+    assert_int_equal(graph_use_count(graph, find(graph, "silent")), 0);
+    graph_destroy(graph);
+    graph = load(fleet);
+    assert_int_equal(graph_budget_micro_usd(graph), -1);
+    assert_int_equal(graph_use_count(graph, 0), 0);
+    assert_int_equal(graph_task_budget_micro_usd(graph, 0), -1);
+    graph_destroy(graph);
+}
+
+/* A list without a wall and a limit without a service are allowed and said. */
+static void test_notes(void **state)
+{
+    (void)state;
+    struct graph *graph;
+    struct mf_buf printed;
+    struct mf_error error = {0};
+    assert_int_equal(load_with(&graph, walls, &(struct graph_options){0}, &printed, &error), 0);
+    assert_non_null(strstr(mf_buf_cstr(&printed), "without a sandbox nothing holds the task to this list"));
+    mf_buf_free(&printed);
+    graph_destroy(graph);
+    assert_int_equal(load_with(&graph,
+                               "{\"mayfly\":1,\"limits\":{\"budget_usd\":1},\"tasks\":{\"a\":{\"command\":[\"x\"]}}}",
+                               &(struct graph_options){0}, &printed, &error),
+                     0);
+    assert_non_null(strstr(mf_buf_cstr(&printed), "there are no services"));
+    mf_buf_free(&printed);
+    graph_destroy(graph);
+}
+
+static int use_walls(void)
+{
+    struct graph *graph;
+    struct mf_buf printed;
+    struct mf_error error = {0};
+    struct mf_buf out;
+    mf_buf_init(&out, 100);
+    int result = load_with(&graph, walls, &(struct graph_options){0}, &printed, &error);
+    if (result == 0) {
+        result = graph_egress(graph, 0, 1, &out);
+        graph_sandbox(graph, 1);
+    }
+    graph_destroy(graph);
+    mf_buf_free(&out);
+    mf_buf_free(&printed);
+    return result;
+}
+
 static int use_everything(void)
 {
     struct graph *graph;
@@ -485,16 +632,22 @@ static int use_everything(void)
     return result;
 }
 
-static void test_without_memory(void **state)
+static void try_without_memory(int (*use)(void), int tries_min)
 {
-    (void)state;
     int n = 0;
     for (bool done = false; !done; n++) {
         mf_alloc_fail_after(n, 1);
-        done = use_everything() == 0;
+        done = use() == 0;
         mf_alloc_fail_after(-1, 0);
     }
-    assert_true(n > 40);
+    assert_true(n > tries_min);
+}
+
+static void test_without_memory(void **state)
+{
+    (void)state;
+    try_without_memory(use_everything, 40);
+    try_without_memory(use_walls, 20);
 }
 
 int main(void)
@@ -507,6 +660,8 @@ int main(void)
         cmocka_unit_test(test_settings),    cmocka_unit_test(test_provider_option),
         cmocka_unit_test(test_prompt_file), cmocka_unit_test(test_many_errors),
         cmocka_unit_test(test_long_chains), cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_walls),       cmocka_unit_test(test_services),
+        cmocka_unit_test(test_notes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
