@@ -8,17 +8,19 @@
  *
  *   "usage":  { "model": "/model", "input": "/usage/input_tokens", "output": "/usage/output_tokens",
  *               "cached": "/usage/cache_read_input_tokens", "cache_write": "/usage/cache_creation_input_tokens",
+ *               "input_includes_cached": false,      true: cached tokens are counted in `input` too, and are taken off it
  *               "stream": { "input": ["/message/usage/input_tokens"], "output": ["/usage/output_tokens"] },    the last event that has it counts
- *               "request": { "model": "/model", "output_max": ["/max_tokens"] }, "output_default": 8192,
- *               "cached_in_input": true,                                             input counts the cached tokens too: they are taken off it
- *               "ask": { "when": {"pointer": "/stream", "equals": true}, "has": "/messages",                 optional: 400 when missing, in requests
- *                        "missing": "/stream_options/include_usage" } }                                      that have what `has` (optional) points to
+ *               "request": { "model": "/model", "output_max": ["/max_tokens"], "times": ["/n"] }, "output_default": 8192,
+ *               "ask": { "when": {"pointer": "/stream", "equals": true}, "missing": "/stream_options/include_usage" } }   optional: refused unless it is true
  *   "prices": { "date": "2026-11-01", "models": { "claude-x": {"input": 3.0, "output": 15.0, "cached": 0.3, "cache_write": 3.75}, "*": {...} } }
  *
- * Where a pointer stands, a list of pointers may stand: the first that leads to a value counts. `stream` may have model, input,
- * output, cached and cache_write. Unknown members are ignored: the recipe's loader has checked them.
+ * Every pointer may be one text or an array of them. What `stream` does not name stands in its events where it stands in an
+ * answer. Of several output limits in a request the largest counts (none: output_default; that is 0: such a request has no
+ * maximum); `times` are factors of the output (several choices). Prices are dollars for a million tokens; "*" is for every
+ * other model; a model's name matches by its longest prefix; without `cached` or `cache_write` that of `input` counts.
  *
- * Prices are dollars for a million tokens; "*" is for every other model; a model name matches by its longest prefix.
+ * A length in bytes is at least the number of its tokens, so the body's length bounds the input that the body holds, not what
+ * it names by reference (a file's id, a picture's URL): there the answer corrects the reservation.
  */
 #ifndef MF_GATEWAY_USAGE_H
 #define MF_GATEWAY_USAGE_H
@@ -36,18 +38,23 @@ void usage_rules_destroy(struct usage_rules *rules); /* NULL is fine */
 bool usage_rules_priced(const struct usage_rules *rules);
 
 /*
- * The most that a request can cost, in millionths of a dollar; -1: cannot be told (no price, or a body that is no JSON):
- * under a budget such a request is refused. `body` is whole: requests to priced services are read before they go out.
+ * The most that a request can cost, in millionths of a dollar; -1: cannot be told (no price, a body that is no JSON, no limit,
+ * usage not asked for), and *why says it in words for the agent: under a budget such a request is refused with 400. `body` is
+ * whole: requests to priced services are read before they go out.
  */
 int64_t usage_reserve(const struct usage_rules *rules, struct mf_span body, const char **why);
 
-/* Reads one answer while it passes: JSON, or an event stream by its content type. Keeps at most USAGE_ANSWER_BYTES_MAX of JSON, one event of a stream. */
-#define USAGE_ANSWER_BYTES_MAX (8u << 20)
-#define USAGE_EVENT_BYTES_MAX (1u << 20)
+/*
+ * Reads one answer while it passes: JSON, or an event stream by its content type; bytes as they are without content coding. Takes
+ * the numbers out on the way: its memory does not depend on the answer. `rules` must outlive it.
+ */
 struct usage_reader;
 int usage_reader_create(struct usage_reader **out, const struct usage_rules *rules, struct mf_span content_type);
 void usage_reader_take(struct usage_reader *reader, struct mf_span data);
-/* What the answer said. `model` lives in the reader. known: false when it did not say. */
+/*
+ * What the answer said. `model` lives in the reader. known: false when it did not say, or broke off before it did. input_tokens are
+ * those that were neither cached nor written to the cache.
+ */
 void usage_reader_end(struct usage_reader *reader, struct audit_usage *out);
 void usage_reader_destroy(struct usage_reader *reader);
 

@@ -38,21 +38,34 @@ const char *watch_text(enum watch_kind kind);
 bool watch_is_violation(enum watch_kind kind);
 
 /*
- * The peer signal: within one fan-out (a template's name), one instance uses a rule, or is refused, while at least
- * WATCH_PEERS_MIN siblings ended or are past their first WATCH_REQUESTS_MIN requests and none of them did. Told once for each
- * (instance, what). Memory: bounded by WATCH_TEMPLATES_MAX templates of WATCH_RULES_MAX different rules each.
+ * The peer signal: within one fan-out (a template's name, the part before '/'), one instance does something (uses a rule, or is
+ * refused for one) that none of its siblings does, although at least WATCH_PEERS_MIN of them had their chance: they ended, or made
+ * at least as many requests as the one had made when it did it. So an instance that is merely ahead of the others is not told.
+ * Told once for each (instance, what). Memory: bounded by the numbers below; what does not fit gives no signal.
+ *
+ * `what` is one of few texts: a rule's text, or "refused: " and a rule's text or a reason, never a path that an agent made up.
  */
 #define WATCH_PEERS_MIN 4u
-#define WATCH_REQUESTS_MIN 1u
+#define WATCH_TEMPLATES_MAX 256u  /* 256 templates of 256 rules of 400 bytes: 26 MiB at the very most */
+#define WATCH_RULES_MAX 256u      /* different things done in one fan-out */
+#define WATCH_INSTANCES_MAX 4096u /* of one fan-out that are counted: 32 bytes each at least */
+#define WATCH_TASK_BYTES_MAX 136u /* "task/key": 129 */
+#define WATCH_WHAT_BYTES_MAX 240u /* a longer one is told apart by its start */
 struct watch;
 int watch_create(struct watch **out);
-void watch_destroy(struct watch *watch);
-/* One allowed or refused request of `task` ("deploy/web"), described by `what` (rule text, or "refused: ..."). True: tell it. */
+void watch_destroy(struct watch *watch); /* NULL is fine */
+/* One allowed or refused request of `task` ("deploy/web"), described by `what`. True: tell it. */
 bool watch_peer(struct watch *watch, struct mf_span task, struct mf_span what);
-/* One instance ended. What it alone did may become an anomaly now: the last `what` of a sibling that stands alone, or false. */
+/*
+ * One instance ended. What a sibling (or it) alone did may become an anomaly now: the task and its `what`, or false. To be
+ * called until it is false: one call gives one.
+ */
 bool watch_peer_ended(struct watch *watch, struct mf_span task, char *task_out, uint32_t task_bytes, char *what_out, uint32_t what_bytes);
 
-/* Told before? Counts; true the first time for (kind, task, detail). Bounded: when it is full, each kind of a task is told once. */
+/* Told before? Counts; true the first time for (kind, task, detail). Bounded: when it is full, each kind of a task is told once, then each kind. */
+#define WATCH_FIRST_MAX 32768u /* 32 bytes each at least, and as many for (kind, task) */
 bool watch_first(struct watch *watch, enum watch_kind kind, struct mf_span task, struct mf_span detail);
+/* How often watch_first was asked about a kind. */
+uint64_t watch_count(const struct watch *watch, enum watch_kind kind);
 
 #endif
