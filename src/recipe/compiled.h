@@ -6,6 +6,7 @@
 #ifndef MF_RECIPE_COMPILED_H
 #define MF_RECIPE_COMPILED_H
 
+#include "http1/match.h"
 #include "json/scan.h"
 #include "recipe/arena.h"
 #include "recipe/recipe.h"
@@ -16,7 +17,11 @@
 #define RECIPE_STEPS_MAX 16u                  /* of one operation; the longest shipped one has 14 */
 #define RECIPE_NAMES_MAX 16u                  /* ids, secrets, inputs, values of one step: each */
 #define RECIPE_HEADERS_MAX 24u                /* of one request */
-#define RECIPE_PERMISSIONS_MAX 512u
+#define RECIPE_PERMISSIONS_MAX HTTP1_PERMISSIONS_MAX
+#define RECIPE_TOKEN_PLACES_MAX 8u
+#define RECIPE_FORWARD_MAX 32u                /* further request headers */
+#define RECIPE_REACH_MAX 16u
+#define RECIPE_BENIGN_MAX 64u
 #define RECIPE_TEMPLATE_BYTES_MAX 4096u       /* as written */
 #define RECIPE_VALUE_BYTES_MAX 8192u          /* one value out of an answer: tokens are below 4 KiB */
 #define RECIPE_BODY_BYTES_MAX (1u << 20)      /* of a request: the longest proof of work is 853,376 characters */
@@ -35,6 +40,8 @@ enum recipe_source {
     RECIPE_SOURCE_EXPIRES_ON,
     RECIPE_SOURCE_PERMISSIONS,
     RECIPE_SOURCE_BASE_URL,
+    RECIPE_SOURCE_BASE_ORIGIN, /* of the base URL: in reach */
+    RECIPE_SOURCE_TOKEN,  /* the mark for the gateway's token: in a service's inject.environment */
     RECIPE_SOURCE_PAGE,   /* 1, 2, ... in a step with repeat */
     RECIPE_SOURCE_GRANTS, /* {{ids}} inside permissions.scopes */
     RECIPE_SOURCE_INPUT,  /* index: recipe->info.inputs */
@@ -202,11 +209,21 @@ struct recipe_scope { /* of permissions: one policy */
     struct recipe_tree policy;
 };
 
+struct recipe_rule { /* for the gateway: http1/match.h */
+    const char *text;
+    bool agent;  /* HTTP1_RULE_AGENT_CREDENTIAL */
+    bool shared; /* HTTP1_RULE_SHARED */
+};
+
+struct recipe_rules {
+    struct recipe_rule *items;
+    uint32_t count;
+};
+
 struct recipe_permission {
     const char *name;
     uint32_t *grants;        /* for each scope: node of an array in the table's document, or RECIPE_NONE */
-    const char **rules;
-    uint32_t rule_count;
+    struct recipe_rules rules;
     const char **parameters;
     uint32_t parameter_count;
 };
@@ -218,6 +235,37 @@ struct recipe_permissions {
     struct recipe_tree none;     /* root RECIPE_NONE: [] */
     struct recipe_permission *items;
     uint32_t count;
+};
+
+struct recipe_variable { /* of an agent's environment */
+    const char *name;
+    uint32_t input; /* whose value is the name; RECIPE_NONE: `name` is */
+    struct recipe_template value;
+};
+
+struct recipe_gateway { /* what the gateway is told; see policy.c */
+    struct recipe_variable *environment;
+    uint32_t environment_count;
+    struct recipe_template base_url; /* SERVICE: one input; count 0: info.base_url is fixed */
+    struct recipe_template upstream; /* count 0: the base URL */
+    const char *base_path;           /* "" or "/client/v4" */
+    struct recipe_pairs headers;
+    struct recipe_token_place {
+        const char *header; /* lower case */
+        const char *scheme; /* NULL: the token is the whole value */
+    } *tokens;
+    uint32_t token_count;
+    const char **forward; /* lower case */
+    uint32_t forward_count;
+    const char *refusal_type;
+    struct mf_span refusal_body; /* with {{code}} and {{message}}; data NULL: none */
+    struct mf_span hand_on;      /* pointer; data NULL: none */
+    struct recipe_template *reach;
+    uint32_t reach_count;
+    struct recipe_rules benign;
+    struct recipe_rules open;    /* SERVICE: what every task that uses it may do */
+    uint32_t usage, prices;      /* nodes, or JSON_NONE */
+    const char *price_date;
 };
 
 struct recipe {
@@ -233,8 +281,17 @@ struct recipe {
     struct mf_span error_code;         /* pointer; data NULL: none */
     struct recipe_template expires, claim_url, claim_expires;
     struct recipe_permissions permissions;
-    struct recipe_pairs environment;
+    struct recipe_gateway gateway;
     bool asks_expiry;                  /* create uses {{expires_on}} */
 };
+
+/* --- checked at load and, where a value comes in, again when it is expanded --- */
+
+/* "https://host:1" of a URL; the empty span when it is none. */
+struct mf_span recipe_origin_of(struct mf_span url);
+/* Why an origin of `reach` cannot be used; NULL when it can. */
+const char *recipe_reach_problem(struct mf_span origin);
+/* What the name of a variable may be; the program's own and the loader's are not for recipes. NULL: it may be one. */
+const char *recipe_variable_problem(struct mf_span name);
 
 #endif

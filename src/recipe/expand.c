@@ -151,6 +151,10 @@ struct recipe_view recipe_resolve(const struct recipe_scope_of_values *values, s
         return text_view(vars->random);
     case RECIPE_SOURCE_BASE_URL:
         return text_view(vars->base_url);
+    case RECIPE_SOURCE_BASE_ORIGIN:
+        return text_view(recipe_origin_of(vars->base_url));
+    case RECIPE_SOURCE_TOKEN:
+        return text_view(MF_SPAN(RECIPE_TOKEN_MARK));
     case RECIPE_SOURCE_EXPIRES_ON:
         return text_view(mf_span(values->expires_on));
     case RECIPE_SOURCE_PAGE:
@@ -187,6 +191,8 @@ static void name_of(const struct recipe_scope_of_values *values, struct recipe_r
         name = "tag";
     else if (reference.source == RECIPE_SOURCE_CREDENTIAL)
         name = "credential";
+    else if (reference.source == RECIPE_SOURCE_BASE_URL || reference.source == RECIPE_SOURCE_BASE_ORIGIN)
+        name = "base_url";
     else if (reference.source == RECIPE_SOURCE_ITEM)
         name = "item";
     snprintf(why->name, sizeof why->name, "%s", name);

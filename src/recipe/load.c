@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const top_keys[] = {"$schema",     "recipe", "name",        "description", "kind",   "base_url", "base_url_env", "terms",
-                                       "inputs",      "limits", "consistency_ms", "error_code", "create", "find",   "check",        "revoke",
-                                       "delete",      "list",   "claim",       "inject",      "reach",  "benign",   "permissions",  "emulated"};
+static const char *const top_keys[] = {"$schema", "recipe", "name", "description", "kind", "base_url", "base_url_env", "terms", "inputs", "limits",
+                                       "consistency_ms", "error_code", "create", "find", "check", "revoke", "delete", "list", "claim", "inject",
+                                       "reach", "benign", "permissions", "emulated", "rules", "refusal", "hand_on", "usage", "prices"};
 
 #define DAY_MS ((int64_t)24 * 3600 * 1000)
 
@@ -25,25 +25,21 @@ static void load_kind(struct recipe_loader *loader)
     loader->recipe->info.kind = kind < 0 ? RECIPE_KIND_ACCOUNT : (enum recipe_kind)kind;
 }
 
-/* What the name of an environment variable may be; the program's own and the loader's are not for recipes. */
-static const char *variable_name(struct recipe_loader *loader, uint32_t node)
+/* A service may be where the operator says: then the base URL is one input, which load_gateway.c reads. */
+static void load_base_url(struct recipe_loader *loader)
 {
-    static const char *const refused[] = {"PATH", "HOME", "LD_", "MAYFLY_RUN", "MAYFLY_TASK", "IFS", "ENV", "BASH_ENV"};
-    const char *text = recipe_string(loader, node, 100);
-    for (const char *c = text; c != NULL && *c != '\0'; c++) {
-        if ((*c >= 'A' && *c <= 'Z') || *c == '_' || (c > text && *c >= '0' && *c <= '9'))
-            continue;
-        recipe_problem(loader, node, "variable `%.80s` must match [A-Z_][A-Z0-9_]*", text);
-        return NULL;
-    }
-    for (size_t i = 0; text != NULL && i < RECIPE_COUNT(refused); i++) {
-        bool prefix = refused[i][strlen(refused[i]) - 1] == '_';
-        if (prefix ? strncmp(text, refused[i], strlen(refused[i])) != 0 : strcmp(text, refused[i]) != 0)
-            continue;
-        recipe_problem(loader, node, "variable `%s` is not for recipes", text);
-        return NULL;
-    }
-    return text;
+    struct recipe_info *info = &loader->recipe->info;
+    uint32_t url = recipe_required(loader, 0, "base_url"), variable = json_member(loader->document, 0, "base_url_env");
+    info->base_url = recipe_string(loader, url, 500);
+    bool template = info->base_url != NULL && strstr(info->base_url, "{{") != NULL;
+    if (template && info->kind != RECIPE_KIND_SERVICE)
+        recipe_problem(loader, url, "the host is fixed: a template may not stand here");
+    else if (!template && info->base_url != NULL && recipe_base_url_problem(mf_span(info->base_url)) != NULL)
+        recipe_problem(loader, url, "base_url %s", recipe_base_url_problem(mf_span(info->base_url)));
+    if (variable != JSON_NONE)
+        info->base_url_env = recipe_variable_name(loader, variable);
+    if (template && info->base_url_env != NULL)
+        recipe_problem(loader, variable, "the base URL is an input: there is nothing to replace");
 }
 
 static void load_identity(struct recipe_loader *loader)
@@ -57,14 +53,7 @@ static void load_identity(struct recipe_loader *loader)
         info->name = recipe_name(loader, name);
     info->description = recipe_string(loader, json_member(document, 0, "description"), 2000);
     load_kind(loader);
-    uint32_t url = recipe_required(loader, 0, "base_url"), variable = json_member(document, 0, "base_url_env");
-    info->base_url = recipe_string(loader, url, 500);
-    if (info->base_url != NULL && strstr(info->base_url, "{{") != NULL)
-        recipe_problem(loader, url, "the host is fixed: a template may not stand here");
-    else if (info->base_url != NULL && recipe_base_url_problem(mf_span(info->base_url)) != NULL)
-        recipe_problem(loader, url, "base_url %s", recipe_base_url_problem(mf_span(info->base_url)));
-    if (variable != JSON_NONE)
-        info->base_url_env = variable_name(loader, variable);
+    load_base_url(loader);
     uint32_t emulated = json_member(document, 0, "emulated");
     if (emulated != JSON_NONE && json_bool(document, emulated, &info->emulated) != 0)
         recipe_problem(loader, emulated, "emulated must be true or false");
@@ -151,57 +140,6 @@ static void load_claim(struct recipe_loader *loader)
     recipe->info.has_claim = recipe_template_load(loader, &place, url, &recipe->claim_url);
 }
 
-static void load_environment(struct recipe_loader *loader, uint32_t node)
-{
-    const struct json_document *document = loader->document;
-    struct recipe_place place = {.each = RECIPE_NONE, .secrets = true, .environment = true};
-    if (node == JSON_NONE)
-        return;
-    recipe_pairs_load(loader, &place, node, false, &loader->recipe->environment);
-    if (json_kind(document, node) != JSON_OBJECT)
-        return;
-    for (uint32_t key = json_first(document, node); key != JSON_NONE; key = json_next(document, node, key))
-        variable_name(loader, key);
-}
-
-/* `upstream`, `base_path` and `headers` are the gateway's: checked here, used there. */
-static void load_inject(struct recipe_loader *loader)
-{
-    static const char *const keys[] = {"environment", "upstream", "base_path", "headers"};
-    const struct json_document *document = loader->document;
-    uint32_t node = json_member(document, 0, "inject");
-    if (node == JSON_NONE || !recipe_keys(loader, node, keys, RECIPE_COUNT(keys)))
-        return;
-    load_environment(loader, json_member(document, node, "environment"));
-    uint32_t upstream = json_member(document, node, "upstream"), base_path = json_member(document, node, "base_path");
-    const char *url = recipe_string(loader, upstream, 500), *path = recipe_string(loader, base_path, 500);
-    if (url != NULL && recipe_base_url_problem(mf_span(url)) != NULL)
-        recipe_problem(loader, upstream, "upstream %s", recipe_base_url_problem(mf_span(url)));
-    if (path != NULL && recipe_path_problem(mf_span(path)) != NULL)
-        recipe_problem(loader, base_path, "%s", recipe_path_problem(mf_span(path)));
-    struct recipe_place place = {.each = RECIPE_NONE, .secrets = true};
-    struct recipe_pairs headers = {0};
-    recipe_pairs_load(loader, &place, json_member(document, node, "headers"), true, &headers);
-}
-
-static void load_lists(struct recipe_loader *loader)
-{
-    const struct json_document *document = loader->document;
-    uint32_t reach = json_member(document, 0, "reach"), benign = json_member(document, 0, "benign");
-    if (reach != JSON_NONE && recipe_is(loader, reach, JSON_ARRAY))
-        for (uint32_t item = json_first(document, reach); item != JSON_NONE; item = json_next(document, reach, item)) {
-            const char *text = recipe_string(loader, item, 300);
-            if (text != NULL && strncmp(text, "https://", 8) != 0)
-                recipe_problem(loader, item, "must begin with https://");
-        }
-    if (benign != JSON_NONE && recipe_is(loader, benign, JSON_ARRAY))
-        for (uint32_t item = json_first(document, benign); item != JSON_NONE; item = json_next(document, benign, item)) {
-            const char *text = recipe_string(loader, item, 300);
-            if (text != NULL)
-                recipe_rule_check(loader, item, text);
-        }
-}
-
 static void load_all(struct recipe_loader *loader)
 {
     if (!recipe_keys(loader, 0, top_keys, RECIPE_COUNT(top_keys)))
@@ -214,8 +152,8 @@ static void load_all(struct recipe_loader *loader)
     for (uint32_t op = 0; op < RECIPE_OP_COUNT; op++)
         recipe_operation_load(loader, (enum recipe_op)op);
     load_claim(loader);
-    load_inject(loader);
-    load_lists(loader);
+    recipe_gateway_load(loader);
+    recipe_usage_load(loader);
     recipe_permissions_load(loader, json_member(loader->document, 0, "permissions"));
     recipe_check(loader);
 }

@@ -34,6 +34,7 @@ const char *recipe_name(struct recipe_loader *loader, uint32_t node);
 bool recipe_name_valid(struct mf_span text);
 struct mf_span recipe_pointer(struct recipe_loader *loader, uint32_t node); /* data NULL after a problem */
 const char *recipe_header_name(struct recipe_loader *loader, uint32_t node); /* lower case */
+bool recipe_header_is_own(const char *name); /* set by the client itself: host, content-length ... */
 bool recipe_boolean(struct recipe_loader *loader, uint32_t node, bool otherwise);
 int64_t recipe_number(struct recipe_loader *loader, uint32_t node, int64_t min, int64_t max, int64_t otherwise);
 int64_t recipe_duration(struct recipe_loader *loader, uint32_t node, int64_t max_ms);
@@ -55,6 +56,8 @@ struct recipe_place {
     bool path;          /* values become path segments */
     bool grants;        /* {{ids}} */
     bool environment;   /* inject: {{base_url}}, account, secret, inputs */
+    bool token;         /* {{token}} */
+    bool origin;        /* {{base_origin}} */
 };
 
 /* Compiles a string node. False after a problem. */
@@ -73,7 +76,13 @@ uint32_t recipe_list_load(struct recipe_loader *loader, struct recipe_operation 
 void recipe_outcomes_load(struct recipe_loader *loader, struct recipe_step *step, enum recipe_op op, uint32_t node);
 bool recipe_match_load(struct recipe_loader *loader, uint32_t node, struct recipe_match *out);
 void recipe_permissions_load(struct recipe_loader *loader, uint32_t node);
-bool recipe_rule_check(struct recipe_loader *loader, uint32_t node, const char *rule);
+/* An array of rules. `everything`: a rule may begin with `**`. */
+void recipe_rules_load(struct recipe_loader *loader, uint32_t node, bool everything, struct recipe_rules *out);
+/* --- load_gateway.c, load_usage.c --- */
+void recipe_gateway_load(struct recipe_loader *loader);
+void recipe_gateway_check(struct recipe_loader *loader);
+void recipe_usage_load(struct recipe_loader *loader);
+const char *recipe_variable_name(struct recipe_loader *loader, uint32_t node);
 void recipe_check(struct recipe_loader *loader);
 
 /* Text of a shipped permission table; the empty span when there is none. */

@@ -163,5 +163,6 @@ void recipe_check(struct recipe_loader *loader)
     check_create(loader);
     check_readers(loader);
     check_teardown(loader);
+    recipe_gateway_check(loader);
     settle_info(loader->recipe);
 }

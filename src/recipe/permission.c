@@ -4,78 +4,14 @@
  * A grant is any JSON value that the provider understands (a group's id, an access rule). Grants are sorted into scopes,
  * because a provider may want one policy for each kind of resource; a scope is the template of its policy.
  *
- * A rule is "METHOD /path". A segment is a literal, `*` (one segment), `**` (the rest), or `{name}`: the account's recorded id
- * of that name, else a parameter by which a graph may narrow the permission. `{name:opaque}` may hold any bytes.
+ * Rules are those of http1/match.h, as text, or as an object where more is to be said of one. A `{name}` in it is the account's
+ * recorded id of that name, else a parameter by which a graph may narrow the permission.
  */
-#include "http1/path.h"
 #include "recipe/load.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* --- rules --- */
-
-static const char *const rule_methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
-
-static bool is_literal(struct mf_span segment)
-{
-    for (size_t i = 0; i < segment.length; i++) {
-        char c = segment.data[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._~", c) != NULL))
-            return false;
-    }
-    return segment.length > 0 && !mf_span_is(segment, ".") && !mf_span_is(segment, "..");
-}
-
-/* The name of `{name}` or `{name:opaque}`; the empty span when it is none. */
-static struct mf_span parameter_of(struct mf_span segment)
-{
-    if (segment.length < 3 || segment.data[0] != '{' || segment.data[segment.length - 1] != '}')
-        return (struct mf_span){NULL, 0};
-    struct mf_span name = {segment.data + 1, segment.length - 2};
-    if (mf_span_ends(name, ":opaque"))
-        name.length -= strlen(":opaque");
-    return recipe_name_valid(name) ? name : (struct mf_span){NULL, 0};
-}
-
-/* Takes the next segment off a path; false at its end. */
-static bool next_segment(struct mf_span *rest, struct mf_span *segment)
-{
-    if (rest->length == 0)
-        return false;
-    const char *slash = memchr(rest->data + 1, '/', rest->length - 1);
-    size_t length = slash == NULL ? rest->length - 1 : (size_t)(slash - rest->data) - 1;
-    *segment = (struct mf_span){rest->data + 1, length};
-    *rest = (struct mf_span){rest->data + length + 1, rest->length - length - 1};
-    return true;
-}
-
-static struct mf_span path_of_rule(const char *rule)
-{
-    const char *space = strchr(rule, ' ');
-    return mf_span(space == NULL ? "" : space + 1);
-}
-
-bool recipe_rule_check(struct recipe_loader *loader, uint32_t node, const char *rule)
-{
-    bool method = false;
-    for (size_t i = 0; i < RECIPE_COUNT(rule_methods); i++)
-        method = method || (strncmp(rule, rule_methods[i], strlen(rule_methods[i])) == 0 && rule[strlen(rule_methods[i])] == ' ');
-    struct mf_span rest = path_of_rule(rule), segment;
-    if (!method || rest.length < 2 || rest.data[0] != '/') {
-        recipe_problem(loader, node, "rule `%.100s` must be a method in capitals, a space and a path", rule);
-        return false;
-    }
-    for (uint32_t count = 0; next_segment(&rest, &segment); count++) {
-        bool good = is_literal(segment) || mf_span_is(segment, "*") || (mf_span_is(segment, "**") && rest.length == 0 && count > 0) ||
-                    parameter_of(segment).length > 0;
-        if (good && count < HTTP1_SEGMENTS_MAX)
-            continue;
-        recipe_problem(loader, node, "rule `%.100s` has a bad segment `%.*s`", rule, (int)(segment.length > 40 ? 40 : segment.length), segment.data);
-        return false;
-    }
-    return true;
-}
 
 static bool is_recorded(const struct recipe *recipe, struct mf_span name)
 {
@@ -85,35 +21,76 @@ static bool is_recorded(const struct recipe *recipe, struct mf_span name)
     return false;
 }
 
+static int check_text(const char *rule, bool everything, struct mf_error *error)
+{
+    struct http1_rule_part part;
+    struct mf_span path;
+    int more;
+    if (http1_rule_path(mf_span(rule), &path, error) != 0)
+        return -1;
+    for (uint32_t count = 0; (more = http1_rule_next(&path, &part, error)) > 0; count++) {
+        if (count == HTTP1_SEGMENTS_MAX)
+            return mf_fail(error, MF_INPUT, "rule `%.100s` has more than %u segments", rule, HTTP1_SEGMENTS_MAX);
+        if (part.kind == HTTP1_PART_REST && count == 0 && !everything)
+            return mf_fail(error, MF_INPUT, "rule `%.100s` has a bad segment `**`: it would be everything", rule);
+    }
+    return more;
+}
+
+static bool load_rule(struct recipe_loader *loader, uint32_t node, bool everything, struct recipe_rule *out)
+{
+    static const char *const keys[] = {"description", "rule", "credential", "shared"}, *const credentials[] = {"account", "agent"};
+    const struct json_document *document = loader->document;
+    uint32_t text = node;
+    *out = (struct recipe_rule){0};
+    if (json_kind(document, node) == JSON_OBJECT) {
+        if (!recipe_keys(loader, node, keys, RECIPE_COUNT(keys)))
+            return false;
+        uint32_t credential = json_member(document, node, "credential");
+        text = recipe_required(loader, node, "rule");
+        out->agent = credential != JSON_NONE && recipe_choice(loader, credential, credentials, RECIPE_COUNT(credentials)) == 1;
+        out->shared = recipe_boolean(loader, json_member(document, node, "shared"), false);
+    }
+    struct mf_error error = {0};
+    out->text = recipe_string(loader, text, HTTP1_RULE_BYTES_MAX);
+    if (out->text == NULL || check_text(out->text, everything, &error) == 0)
+        return out->text != NULL;
+    recipe_problem(loader, text, "%s", error.text);
+    return false;
+}
+
+void recipe_rules_load(struct recipe_loader *loader, uint32_t node, bool everything, struct recipe_rules *out)
+{
+    const struct json_document *document = loader->document;
+    if (node == JSON_NONE || !recipe_is(loader, node, JSON_ARRAY))
+        return;
+    out->items = recipe_take(loader, document->nodes[node].children, sizeof *out->items);
+    for (uint32_t item = json_first(document, node); item != JSON_NONE && out->items != NULL; item = json_next(document, node, item))
+        out->count += load_rule(loader, item, everything, &out->items[out->count]);
+}
+
+/* The names by which the permission can be narrowed: those of its rules that are no recorded ids. */
 static void add_parameters(struct recipe_loader *loader, struct recipe_permission *permission, const char *rule)
 {
-    struct mf_span rest = path_of_rule(rule), segment;
-    while (next_segment(&rest, &segment)) {
-        struct mf_span name = parameter_of(segment);
-        bool known = name.length == 0 || is_recorded(loader->recipe, name);
+    struct http1_rule_part part;
+    struct mf_span path;
+    if (http1_rule_path(mf_span(rule), &path, NULL) != 0)
+        return;
+    while (http1_rule_next(&path, &part, NULL) > 0) {
+        bool known = part.name.length == 0 || is_recorded(loader->recipe, part.name);
         for (uint32_t i = 0; !known && i < permission->parameter_count; i++)
-            known = mf_span_is(name, permission->parameters[i]);
+            known = mf_span_is(part.name, permission->parameters[i]);
         if (!known && permission->parameter_count < RECIPE_NAMES_MAX)
-            permission->parameters[permission->parameter_count++] = recipe_copy(loader, name);
+            permission->parameters[permission->parameter_count++] = recipe_copy(loader, part.name);
     }
 }
 
 static void load_rules(struct recipe_loader *loader, uint32_t node, struct recipe_permission *permission)
 {
-    const struct json_document *document = loader->document;
-    if (node == JSON_NONE || !recipe_is(loader, node, JSON_ARRAY))
-        return;
-    permission->rules = recipe_take(loader, document->nodes[node].children, sizeof *permission->rules);
+    recipe_rules_load(loader, node, false, &permission->rules);
     permission->parameters = recipe_take(loader, RECIPE_NAMES_MAX, sizeof *permission->parameters);
-    if (permission->rules == NULL || permission->parameters == NULL)
-        return;
-    for (uint32_t item = json_first(document, node); item != JSON_NONE; item = json_next(document, node, item)) {
-        const char *rule = recipe_string(loader, item, 500);
-        if (rule == NULL || !recipe_rule_check(loader, item, rule))
-            continue;
-        permission->rules[permission->rule_count++] = rule;
-        add_parameters(loader, permission, rule);
-    }
+    for (uint32_t i = 0; i < permission->rules.count && permission->parameters != NULL; i++)
+        add_parameters(loader, permission, permission->rules.items[i].text);
 }
 
 /* --- the table --- */
@@ -282,5 +259,5 @@ const char *recipe_permission_parameter(const struct recipe *recipe, struct mf_s
 const char *recipe_permission_rule(const struct recipe *recipe, struct mf_span name, uint32_t index)
 {
     const struct recipe_permission *permission = find(recipe, name);
-    return permission != NULL && index < permission->rule_count ? permission->rules[index] : NULL;
+    return permission != NULL && index < permission->rules.count ? permission->rules.items[index].text : NULL;
 }

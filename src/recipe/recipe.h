@@ -192,6 +192,8 @@ void recipe_exec_destroy(struct recipe_exec *exec); /* wipes */
 
 /* --- for the gateway --- */
 
+#define RECIPE_TOKEN_MARK "{{gateway.token}}" /* what {{token}} of a service becomes: GATEWAY_TOKEN_MARK of gateway/gateway.h */
+
 /*
  * The policy of this recipe as the JSON that gateway/policy.h describes: every permission with its rules, benign probes, where
  * tokens stand, the envelope of refusals, usage and prices. No secret in it. The same text for the same recipe.

@@ -22,6 +22,8 @@
     X("expires_on", EXPIRES_ON, false)  \
     X("permissions", PERMISSIONS, false) \
     X("base_url", BASE_URL, false)      \
+    X("base_origin", BASE_ORIGIN, false) \
+    X("token", TOKEN, false)            \
     X("page", PAGE, false)              \
     X("ids", GRANTS, false)             \
     X("item", ITEM, false)
@@ -57,6 +59,10 @@ static bool allowed(const struct recipe_place *place, enum recipe_source source)
         return place->operation != NULL && place->operation->op == RECIPE_LIST;
     case RECIPE_SOURCE_BASE_URL:
         return place->environment;
+    case RECIPE_SOURCE_BASE_ORIGIN:
+        return place->origin;
+    case RECIPE_SOURCE_TOKEN:
+        return place->token;
     case RECIPE_SOURCE_PAGE:
         return place->page;
     case RECIPE_SOURCE_GRANTS:
@@ -64,9 +70,9 @@ static bool allowed(const struct recipe_place *place, enum recipe_source source)
     case RECIPE_SOURCE_ITEM:
         return place->each != RECIPE_NONE;
     case RECIPE_SOURCE_TAG:
-        return !place->environment && (place->operation == NULL || place->operation->op != RECIPE_LIST);
+        return !place->environment && !place->origin && (place->operation == NULL || place->operation->op != RECIPE_LIST);
     case RECIPE_SOURCE_CREDENTIAL:
-        return !place->environment;
+        return !place->environment && !place->origin;
     case RECIPE_SOURCE_INPUT:
     case RECIPE_SOURCE_ID:
     case RECIPE_SOURCE_SECRET:
@@ -368,7 +374,7 @@ bool recipe_tree_load(struct recipe_loader *loader, const struct recipe_place *p
 /* Set by the client: a second one could be read differently by two servers. */
 static const char *const own_headers[] = {"host", "content-length", "transfer-encoding", "connection", "expect", "te", "upgrade"};
 
-static bool is_own_header(const char *name)
+bool recipe_header_is_own(const char *name)
 {
     for (size_t i = 0; i < RECIPE_COUNT(own_headers); i++)
         if (strcmp(name, own_headers[i]) == 0)
@@ -379,7 +385,7 @@ static bool is_own_header(const char *name)
 static const char *pair_name(struct recipe_loader *loader, uint32_t key, bool headers)
 {
     const char *name = headers ? recipe_header_name(loader, key) : recipe_string(loader, key, 200);
-    if (headers && name != NULL && is_own_header(name)) {
+    if (headers && name != NULL && recipe_header_is_own(name)) {
         recipe_problem(loader, key, "header `%s` is set by the client", name);
         return NULL;
     }

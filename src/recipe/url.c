@@ -134,6 +134,47 @@ const char *recipe_base_url_problem(struct mf_span url)
     return path.length > 0 ? recipe_path_problem(path) : NULL;
 }
 
+struct mf_span recipe_origin_of(struct mf_span url)
+{
+    size_t scheme = mf_span_starts(url, "https://") ? 8 : mf_span_starts(url, "http://") ? 7 : 0;
+    if (scheme == 0)
+        return (struct mf_span){NULL, 0};
+    return (struct mf_span){url.data, scheme + find(cut(url, scheme), "/?#")};
+}
+
+/* A star and workers.dev: it stands for one label or more, so what follows must be a name of at least two. */
+static const char *check_star(struct mf_span origin)
+{
+    struct mf_span rest = cut(origin, strlen("https://*."));
+    size_t host = find(rest, ":");
+    if (find((struct mf_span){rest.data, host}, ".") == host)
+        return "a star needs a domain of at least two labels behind it";
+    if (rest.length > 0 && (is_digit(rest.data[0]) || rest.data[0] == '['))
+        return "a star goes with a name, not with an address";
+    return NULL;
+}
+
+const char *recipe_reach_problem(struct mf_span origin)
+{
+    char text[1024];
+    if (mf_span_copy(origin, text, sizeof text) != 0)
+        return "is too long or holds a NUL";
+    if (mf_span_starts(origin, "http://")) { /* to this machine, where one origin may serve more: a path may bound it */
+        struct mf_span url = {text, origin.length};
+        url.length -= url.length > 7 && text[url.length - 1] == '/';
+        return recipe_base_url_problem(url);
+    }
+    if (!mf_span_starts(origin, "https://"))
+        return "must begin with https:// (or http:// to this machine)";
+    if (find(cut(origin, 8), "/?#") < origin.length - 8)
+        return "an https origin has no path: a tunnel shows none";
+    if (!mf_span_starts(origin, "https://*."))
+        return recipe_base_url_problem(origin);
+    const char *problem = check_star(origin);
+    text[8] = 'x'; /* the star is one label of the name */
+    return problem != NULL ? problem : recipe_base_url_problem((struct mf_span){text, origin.length});
+}
+
 const char *recipe_path_problem(struct mf_span path)
 {
     if (path.length == 0 || path.data[0] != '/')
