@@ -66,8 +66,10 @@ static int read_members(struct reading *reading, struct mf_span line, struct mf_
 {
     struct json_document document;
     int64_t request = 0;
-    if (json_scan_error(&document, line, &json_limits_default, error) != 0)
-        return mf_wrap(error, AUDIT_FILE ": line %llu", (unsigned long long)reading->audit->chain.count);
+    struct json_failure failure = {.reason = "no memory"};
+    if (json_scan(&document, line, &json_limits_default, &failure) != 0)
+        return mf_fail(error, failure.code == MF_MEMORY ? MF_MEMORY : MF_STATE, AUDIT_FILE ": line %llu: %s",
+                       (unsigned long long)reading->audit->chain.count, failure.reason);
     (void)json_int(&document, json_member(&document, 0, "request"), &request);
     if (request > 0 && (uint64_t)request > reading->audit->requests)
         reading->audit->requests = (uint64_t)request;
