@@ -38,6 +38,7 @@ enum http1_rule_flag {
     HTTP1_RULE_AGENT_CREDENTIAL = 1, /* the request carries a credential that the provider handed to this agent, not the account's */
     HTTP1_RULE_BENIGN = 2,           /* an identity probe of real clients: refused, but no violation; `permission` does not count */
     HTTP1_RULE_SHARED = 4,           /* about nothing that has a name: holds also where its permission is narrowed by a name that it lacks */
+    HTTP1_RULE_FREE = 8,             /* costs nothing at a service that is paid for: no budget is asked, no usage expected */
 };
 
 #define HTTP1_RULE_METHODS(X) X(GET, "GET") X(POST, "POST") X(PUT, "PUT") X(PATCH, "PATCH") X(DELETE, "DELETE")
