@@ -18,7 +18,7 @@
 #define RECIPE_NAMES_MAX 16u                  /* ids, secrets, inputs, values of one step: each */
 #define RECIPE_HEADERS_MAX 24u                /* of one request */
 #define RECIPE_PERMISSIONS_MAX HTTP1_PERMISSIONS_MAX
-#define RECIPE_TOKEN_PLACES_MAX 8u
+#define RECIPE_TOKEN_PLACES_MAX 4u           /* no client in use has more than two */
 #define RECIPE_FORWARD_MAX 32u                /* further request headers */
 #define RECIPE_REACH_MAX 16u
 #define RECIPE_BENIGN_MAX 64u
@@ -213,6 +213,7 @@ struct recipe_rule { /* for the gateway: http1/match.h */
     const char *text;
     bool agent;  /* HTTP1_RULE_AGENT_CREDENTIAL */
     bool shared; /* HTTP1_RULE_SHARED */
+    bool free;   /* HTTP1_RULE_FREE */
 };
 
 struct recipe_rules {

@@ -350,6 +350,8 @@ void recipe_gateway_load(struct recipe_loader *loader)
     load_refusal(loader, json_member(document, 0, "refusal"));
     if (hand_on != JSON_NONE)
         gateway->hand_on = recipe_pointer(loader, hand_on);
+    if (gateway->hand_on.data != NULL && gateway->hand_on.length == 0)
+        recipe_problem(loader, hand_on, "must lead to a member of the answer");
     load_reach(loader, json_member(document, 0, "reach"));
     if (benign != JSON_NONE && json_kind(document, benign) == JSON_ARRAY && document->nodes[benign].children > RECIPE_BENIGN_MAX)
         recipe_problem(loader, benign, "has more than %u routes", RECIPE_BENIGN_MAX);

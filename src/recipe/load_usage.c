@@ -3,10 +3,17 @@
 
 #include <string.h>
 
-#define POINTERS_MAX 8u  /* alternatives in one place */
+#define POINTERS_MAX 4u  /* alternatives in one place: five places of them fit what gateway/usage.c holds */
 #define MODELS_MAX 256u
 #define PRICE_MAX 100000.0 /* dollars for a million tokens: above it is a slip of the unit */
 #define OUTPUT_TOKENS_MAX 10000000
+
+static void check_pointer(struct recipe_loader *loader, uint32_t node)
+{
+    struct mf_span pointer = recipe_pointer(loader, node);
+    if (pointer.data != NULL && (pointer.length == 0 || loader->document->nodes[node].escaped))
+        recipe_problem(loader, node, "must lead to a member, and hold no escapes");
+}
 
 /* A pointer, or a list of them. */
 static void check_pointers(struct recipe_loader *loader, uint32_t node)
@@ -15,13 +22,13 @@ static void check_pointers(struct recipe_loader *loader, uint32_t node)
     if (node == JSON_NONE)
         return;
     if (json_kind(document, node) != JSON_ARRAY) {
-        recipe_pointer(loader, node);
+        check_pointer(loader, node);
         return;
     }
     if (document->nodes[node].children == 0 || document->nodes[node].children > POINTERS_MAX)
         recipe_problem(loader, node, "must have 1 to %u pointers", POINTERS_MAX);
     for (uint32_t item = json_first(document, node); item != JSON_NONE; item = json_next(document, node, item))
-        recipe_pointer(loader, item);
+        check_pointer(loader, item);
 }
 
 static void check_members(struct recipe_loader *loader, uint32_t node, const char *const *names, size_t count)
@@ -32,7 +39,7 @@ static void check_members(struct recipe_loader *loader, uint32_t node, const cha
 
 static void check_request(struct recipe_loader *loader, uint32_t node)
 {
-    static const char *const keys[] = {"model", "output_max"};
+    static const char *const keys[] = {"model", "output_max", "times"};
     if (node != JSON_NONE && recipe_keys(loader, node, keys, RECIPE_COUNT(keys)))
         check_members(loader, node, keys, RECIPE_COUNT(keys));
 }
@@ -50,14 +57,14 @@ static void check_ask(struct recipe_loader *loader, uint32_t node)
         return;
     uint32_t pointer = recipe_required(loader, when, "pointer"), equals = recipe_required(loader, when, "equals");
     if (pointer != JSON_NONE)
-        recipe_pointer(loader, pointer);
+        check_pointer(loader, pointer);
     if (equals != JSON_NONE && (json_kind(document, equals) == JSON_ARRAY || json_kind(document, equals) == JSON_OBJECT))
         recipe_problem(loader, equals, "must be a string, a number, true, false or null");
 }
 
 static void load_usage(struct recipe_loader *loader, uint32_t node)
 {
-    static const char *const keys[] = {"model", "input", "output", "cached", "cache_write", "stream", "request", "output_default", "cached_in_input", "ask"};
+    static const char *const keys[] = {"model", "input", "output", "cached", "cache_write", "stream", "request", "output_default", "input_includes_cached", "ask"};
     static const char *const counts[] = {"model", "input", "output", "cached", "cache_write"};
     const struct json_document *document = loader->document;
     if (!recipe_keys(loader, node, keys, RECIPE_COUNT(keys)))
@@ -68,8 +75,8 @@ static void load_usage(struct recipe_loader *loader, uint32_t node)
     if (stream != JSON_NONE && recipe_keys(loader, stream, counts, RECIPE_COUNT(counts)))
         check_members(loader, stream, counts, RECIPE_COUNT(counts));
     check_request(loader, json_member(document, node, "request"));
-    recipe_number(loader, json_member(document, node, "output_default"), 1, OUTPUT_TOKENS_MAX, 1);
-    recipe_boolean(loader, json_member(document, node, "cached_in_input"), false);
+    recipe_number(loader, json_member(document, node, "output_default"), 0, OUTPUT_TOKENS_MAX, 0);
+    recipe_boolean(loader, json_member(document, node, "input_includes_cached"), false);
     check_ask(loader, json_member(document, node, "ask"));
     loader->recipe->gateway.usage = node;
 }

@@ -39,7 +39,7 @@ static int check_text(const char *rule, bool everything, struct mf_error *error)
 
 static bool load_rule(struct recipe_loader *loader, uint32_t node, bool everything, struct recipe_rule *out)
 {
-    static const char *const keys[] = {"description", "rule", "credential", "shared"}, *const credentials[] = {"account", "agent"};
+    static const char *const keys[] = {"description", "rule", "credential", "shared", "free"}, *const credentials[] = {"account", "agent"};
     const struct json_document *document = loader->document;
     uint32_t text = node;
     *out = (struct recipe_rule){0};
@@ -50,6 +50,7 @@ static bool load_rule(struct recipe_loader *loader, uint32_t node, bool everythi
         text = recipe_required(loader, node, "rule");
         out->agent = credential != JSON_NONE && recipe_choice(loader, credential, credentials, RECIPE_COUNT(credentials)) == 1;
         out->shared = recipe_boolean(loader, json_member(document, node, "shared"), false);
+        out->free = recipe_boolean(loader, json_member(document, node, "free"), false);
     }
     struct mf_error error = {0};
     out->text = recipe_string(loader, text, HTTP1_RULE_BYTES_MAX);

@@ -38,6 +38,8 @@ static void write_rules(struct json_writer *writer, const struct recipe_rules *r
             json_string(writer, "agent");
         if (rules->items[i].shared)
             json_string(writer, "shared");
+        if (rules->items[i].free)
+            json_string(writer, "free");
         json_close_array(writer);
     }
 }

@@ -78,7 +78,8 @@ static struct recipe *shipped(const char *name)
 static void test_shipped(void **state)
 {
     (void)state;
-    static const char *const names[] = {"cloudflare-temporary", "cloudflare-tenant", "cloudflare-token", "emulator"};
+    static const char *const names[] = {"anthropic",         "bearer",           "cloudflare-temporary", "cloudflare-tenant",
+                                        "cloudflare-token",  "emulator",         "openai"};
     uint32_t count = 0;
     for (; recipe_shipped_name(count) != NULL; count++) {
         assert_string_equal(recipe_shipped_name(count), names[count]);
@@ -88,7 +89,7 @@ static void test_shipped(void **state)
         assert_true(recipe_text(recipe).length == recipe_shipped(names[count]).length);
         recipe_destroy(recipe);
     }
-    assert_int_equal(count, 4);
+    assert_int_equal(count, 7);
     assert_int_equal(recipe_shipped("permissions-cloudflare").length, 0);
     assert_int_equal(recipe_shipped("nothing").length, 0);
 }
@@ -127,7 +128,7 @@ static void test_permissions(void **state)
     assert_false(recipe_has_permission(recipe, mf_span("workers_scripts")));
     assert_string_equal(recipe_permission_name(recipe, 0), "account_settings:read");
     assert_string_equal(recipe_permission_rule(recipe, mf_span("account_settings:read"), 1), "GET /accounts/{account_id}");
-    assert_null(recipe_permission_rule(recipe, mf_span("account_settings:read"), 2));
+    assert_null(recipe_permission_rule(recipe, mf_span("account_settings:read"), 4));
     assert_string_equal(recipe_permission_parameter(recipe, mf_span("workers_scripts:write"), 0), "script");
     assert_null(recipe_permission_parameter(recipe, mf_span("workers_scripts:write"), 1));
     assert_null(recipe_permission_parameter(recipe, mf_span("account_settings:read"), 0)); /* bound to the account, not a parameter */
