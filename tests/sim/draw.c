@@ -176,6 +176,14 @@ static void draw_end(struct sim_world *world, struct sim_behaviour *how)
     how->dead = one_in(&world->rng, 25);
 }
 
+/* What an agent tries half-way, and the gateway refuses and tells. */
+static void draw_misdeed(struct sim_world *world, const struct core_command *command, const struct sim_behaviour *how)
+{
+    struct core_input input = {.kind = CORE_INPUT_VIOLATION, .node = command->node, .stage = command->stage, .stage_kind = command->stage_kind, .attempt = command->attempt};
+    if (one_in(&world->rng, 15))
+        sim_push(world, (struct sim_event){.at_ms = world->now_ms + how->delay_ms + how->run_ms / 2, .runner = world->runner_generation, .has_input = true, .input = input});
+}
+
 struct sim_behaviour sim_draw(struct sim_world *world, const struct core_command *command)
 {
     static const enum core_class failures[] = {CORE_CLASS_AGENT, CORE_CLASS_INFRASTRUCTURE, CORE_CLASS_REFUSED, CORE_CLASS_SETUP};
@@ -186,8 +194,10 @@ struct sim_behaviour sim_draw(struct sim_world *world, const struct core_command
         how.run_ms = 500;
     if (!shape->faults || !sim_faulty(world))
         return how;
-    if (command->kind == CORE_COMMAND_SPAWN)
+    if (command->kind == CORE_COMMAND_SPAWN) {
         draw_end(world, &how);
+        draw_misdeed(world, command, &how);
+    }
     if (command->kind == CORE_COMMAND_CREATE && one_in(&world->rng, 12))
         how.expires_ms = 1000 + (int64_t)below(&world->rng, 200000);
     if (!one_in(&world->rng, command->kind == CORE_COMMAND_RUNNER ? 12 : 5))
@@ -229,21 +239,26 @@ static void draw_action(struct sim_world *world)
     sim_push(world, (struct sim_event){.at_ms = at_ms, .has_input = true, .input = input});
 }
 
-/* A second visit to a settled run: something runs again, or is torn down, or the machine was switched off in between. */
+static void visit_at(struct sim_world *world, int64_t at_ms, enum core_input_kind kind)
+{
+    struct core_input input = {.kind = kind, .node = (uint32_t)below(&world->rng, 64), .flag = one_in(&world->rng, 2)};
+    sim_push(world, (struct sim_event){.at_ms = at_ms, .has_input = true, .input = input});
+}
+
+/* A second visit to a settled run: something or all of it runs again, or is torn down, or the machine was switched off in between. */
 static void visit_again(struct sim_world *world)
 {
-    struct core_input input = {.kind = one_in(&world->rng, 4) ? CORE_INPUT_TEARDOWN : CORE_INPUT_RERUN, .node = (uint32_t)below(&world->rng, 64), .flag = one_in(&world->rng, 2)};
     world->reruns++;
     world->faults_until_ms = world->now_ms + 120000;
+    bool resumes = one_in(&world->rng, 3);
+    if (resumes)
+        sim_resume(world, world->now_ms + 5);
+    else
+        visit_at(world, world->now_ms + 5, one_in(&world->rng, 4) ? CORE_INPUT_TEARDOWN : CORE_INPUT_RERUN);
     if (one_in(&world->rng, 2))
-        sim_crash(world);
-    int64_t from_ms = world->down ? world->restart_at_ms : world->now_ms;
-    sim_push(world, (struct sim_event){.at_ms = from_ms + 5, .has_input = true, .input = input});
-    if (one_in(&world->rng, 2)) {
-        input.kind = CORE_INPUT_RERUN;
-        input.node = (uint32_t)below(&world->rng, 64);
-        sim_push(world, (struct sim_event){.at_ms = from_ms + 3000, .has_input = true, .input = input});
-    }
+        visit_at(world, world->now_ms + 3000, CORE_INPUT_RERUN);
+    if (one_in(&world->rng, 2)) /* what they wanted is lost with it, or comes when somebody starts it again */
+        world->crash_now = (enum sim_crash)(1 + below(&world->rng, 4));
 }
 
 /* --- one seed --- */
@@ -296,6 +311,7 @@ static void begin(struct sim_world *world, const struct sim_shape *shape)
     uint64_t actions = shape->actions && sim_faulty(world) && one_in(&world->rng, 2) ? below(&world->rng, 6) : 0;
     for (; actions > 0; actions--)
         draw_action(world);
+    world->visitors = shape->actions && one_in(&world->rng, 2);
     if (shape->actions)
         draw_seams(world);
 }

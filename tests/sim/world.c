@@ -161,7 +161,35 @@ static void restart(struct sim_world *world)
         if (core_apply(world->core, &world->journal[r], &error) != 0)
             sim_fail(world, "replay: %s", error.text);
     forget_uncommitted(world);
-    sim_input(world, 0, (struct core_input){.kind = world->journal_count > 0 ? CORE_INPUT_RESTARTED : CORE_INPUT_OPEN});
+    if (world->journal_count == 0) {
+        sim_input(world, 0, (struct core_input){.kind = CORE_INPUT_OPEN});
+        return;
+    }
+    uint64_t visitor = world->visitors ? mf_rng_below(&world->rng, 8) : 7; /* `resume`, `teardown`, or nobody with a wish */
+    sim_input(world, 0, (struct core_input){.kind = CORE_INPUT_RESTARTED, .flag = visitor == 0});
+    world->cancels += visitor == 0;
+    if (visitor == 0)
+        sim_input(world, 0, (struct core_input){.kind = CORE_INPUT_TEARDOWN});
+    else if (visitor < 4)
+        sim_resume(world, world->now_ms);
+}
+
+void sim_resume(struct sim_world *world, int64_t at_ms)
+{
+    const struct core_input input = {.kind = CORE_INPUT_RESUME};
+    struct sim_event event = {.at_ms = at_ms, .has_input = true, .input = input};
+    world->reruns++;
+    for (uint32_t task = 0; task < world->setup->graph.task_count; task++) { /* edges lead upwards */
+        uint32_t first = 0, count = 0;
+        if (!core_instances(world->core, task, &first, &count))
+            count = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            event.input.node = first + i;
+            sim_push(world, event);
+        }
+        event.input.node = task;
+        sim_push(world, event);
+    }
 }
 
 /* --- a turn --- */
@@ -201,8 +229,11 @@ static void note_told(struct sim_world *world, const struct core_input *input)
     world->told[world->told_count++].stage = view.stage;
 }
 
+uint64_t sim_events;
+
 static void step(struct sim_world *world, struct core_input input)
 {
+    sim_events++;
     if (!address(world, &input))
         input.kind = CORE_INPUT_TICK;
     if (input.kind == CORE_INPUT_SIGNAL && world->signal_number == 0)

@@ -143,6 +143,7 @@ struct sim_world {
     struct { uint32_t node; uint64_t stage; } told[8]; /* stages that were told to stop in this turn */
     uint32_t told_count;
     bool act_before_commit;           /* mutant of the shell */
+    bool visitors;                    /* a restart may be one to resume, or only to clean */
 
     uint8_t busy[SIM_REMOTES_MAX];        /* by account: command in flight + 1 */
     int64_t *creates[SIM_PROVIDERS_MAX];  /* times of creates, for the rate */
@@ -162,6 +163,9 @@ void sim_push(struct sim_world *world, struct sim_event event);
 void sim_input(struct sim_world *world, int64_t delay_ms, struct core_input input);
 bool sim_turn(struct sim_world *world); /* false when nothing is left to come */
 void sim_crash(struct sim_world *world);
+/* What `mayfly resume` steps at that time: every node, instances before their template, in topological order. */
+void sim_resume(struct sim_world *world, int64_t at_ms);
+extern uint64_t sim_events; /* inputs stepped, of all worlds */
 bool sim_settled(const struct sim_world *world);
 void sim_fail(struct sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const struct core_record *sim_record(const struct sim_world *world, uint64_t seq);
