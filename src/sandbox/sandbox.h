@@ -12,7 +12,6 @@
 #ifndef MF_SANDBOX_SANDBOX_H
 #define MF_SANDBOX_SANDBOX_H
 
-#include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -21,6 +20,7 @@
 #include <sys/types.h>
 
 #define SANDBOX_ROOT "/mayfly"   /* the slot directory as the agent sees it */
+#define SANDBOX_SUBJECT SANDBOX_ROOT "/in/subject/workspace" /* made by whoever furnished `in` */
 #define SANDBOX_GATEWAY_PORT 8787u
 #define SANDBOX_EGRESS_PORT 8788u
 #define SANDBOX_UID 1000u        /* inside */
@@ -47,6 +47,8 @@ struct sandbox_options {
     const char *bwrap;     /* NULL: searched in PATH */
     const char *init;      /* path of mayfly-init; NULL: beside this program, else in its libexec directory */
     int64_t agent_uid;     /* -1: SANDBOX_HOST_UID as root, else our own */
+    const char *state;     /* a directory that is never shown, nor what it is in: mayfly's own; NULL: none */
+    const char *work;      /* spawner: where the slots are; as root it is made reachable for the agents' uid. NULL: they can reach it */
 };
 
 /* What this machine gives, found out by a trial: for `run` (exit 6), `plan`, `doctor`, the receipt. */
@@ -58,6 +60,7 @@ struct sandbox_report {
     bool disk;
     const char *cgroup;    /* "v2", "v1", "none" */
     uint32_t uid;          /* of agents on the host */
+    char state[4096];      /* of the options, resolved */
 };
 /* Starts /bin/true in a sandbox (about 10 ms). 0 also when it is not available; -1 only for trouble of our own. */
 int sandbox_check(const struct sandbox_options *options, struct sandbox_report *report, struct mf_error *error);
@@ -79,6 +82,7 @@ struct sandbox_launch_spec {
     uint32_t port_count;
     char *const *argv;               /* of the agent */
     char *const *environment;
+    int subject_fd;                  /* 0 or less: none; else a workspace, read-only at SANDBOX_SUBJECT */
 };
 /* Everything for one child_start: argv and environment of bwrap, descriptors to inherit. Not in any argv: the agent's environment. */
 struct sandbox_launch {
@@ -89,9 +93,10 @@ struct sandbox_launch {
     int control_fd;                  /* our end of the control socket: taken by the caller, who sets it to -1 */
     uid_t uid;
     gid_t gid;                       /* to become before exec, when different from ours */
-    struct mf_buf memory;
-    void *owned;
+    int directory_fd;                /* to be in when executing: the base's */
+    struct sandbox_launch_parts *parts; /* owned */
 };
+/* On success the caller owns *out and gives it to sandbox_launch_free; on failure there is nothing to free. */
 int sandbox_launch_make(struct sandbox_launch *out, struct sandbox_base *base, const struct sandbox_launch_spec *spec, struct mf_error *error);
 void sandbox_launch_free(struct sandbox_launch *launch); /* closes what was for the child */
 
@@ -99,6 +104,11 @@ void sandbox_launch_free(struct sandbox_launch *launch); /* closes what was for 
 int sandbox_limits_apply(struct sandbox_base *base, const char *name, int cgroup_fd, const struct sandbox_limits *limits, struct mf_error *error);
 /* v1: the child writes 0 to these before exec; count may be 0. */
 uint32_t sandbox_limits_join(struct sandbox_base *base, const char *name, int fds[4]);
+/*
+ * Where groups of version 2 are best made: our own group, or one above it that we may use and that hands more controllers
+ * down. handed_down: memory, pids, cpu. -1: there is no version 2.
+ */
+int sandbox_limits_place(char *path, size_t path_bytes, bool handed_down[3]);
 void sandbox_limits_remove(struct sandbox_base *base, const char *name);
 
 /* Hands a directory tree over to another owner, following nothing, crossing no mount; for a helper process. */
