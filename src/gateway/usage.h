@@ -11,7 +11,8 @@
  *               "input_includes_cached": false,      true: cached tokens are counted in `input` too, and are taken off it
  *               "stream": { "input": ["/message/usage/input_tokens"], "output": ["/usage/output_tokens"] },    the last event that has it counts
  *               "request": { "model": "/model", "output_max": ["/max_tokens"], "times": ["/n"] }, "output_default": 8192,
- *               "ask": { "when": {"pointer": "/stream", "equals": true}, "missing": "/stream_options/include_usage" } }   optional: refused unless it is true
+ *               "ask": { "when": {"pointer": "/stream", "equals": true}, "has": "/messages",
+ *                        "missing": "/stream_options/include_usage" } }   optional: requests that have what `has` (if given) leads to are refused unless it is true
  *   "prices": { "date": "2026-11-01", "models": { "claude-x": {"input": 3.0, "output": 15.0, "cached": 0.3, "cache_write": 3.75}, "*": {...} } }
  *
  * Every pointer may be one text or an array of them. What `stream` does not name stands in its events where it stands in an
@@ -52,8 +53,9 @@ struct usage_reader;
 int usage_reader_create(struct usage_reader **out, const struct usage_rules *rules, struct mf_span content_type);
 void usage_reader_take(struct usage_reader *reader, struct mf_span data);
 /*
- * What the answer said. `model` lives in the reader. known: false when it did not say, or broke off before it did. input_tokens are
- * those that were neither cached nor written to the cache.
+ * What the answer said. `model` lives in the reader. known: false when it did not say. input_tokens are those that were neither
+ * cached nor written to the cache. Of an answer that did not come to its end (or that the agent cut off) this is what was said so
+ * far, not what was used: it is charged in full all the same, else an agent could hang up before the last event.
  */
 void usage_reader_end(struct usage_reader *reader, struct audit_usage *out);
 void usage_reader_destroy(struct usage_reader *reader);

@@ -49,7 +49,7 @@ struct usage_rules {
     struct usage_pointer_list request_model, request_output, request_times;
     int64_t output_default;
     bool input_includes_cached;
-    struct mf_span ask_when, ask_missing; /* ask_missing empty: nothing is asked */
+    struct mf_span ask_when, ask_has, ask_missing; /* ask_missing empty: nothing is asked; ask_has empty: of every request */
     uint32_t ask_equals;                  /* node of `usage` */
     struct usage_price *list;             /* owned */
     uint32_t price_count;

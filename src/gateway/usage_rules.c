@@ -129,7 +129,12 @@ static int read_ask(struct usage_rules *rules, struct mf_error *error)
     rules->ask_equals = json_member(document, when, "equals");
     if (rules->ask_equals == JSON_NONE)
         return mf_fail(error, MF_INPUT, "usage: ask.when needs `equals`");
-    if (read_pointer(document, json_member(document, when, "pointer"), &rules->ask_when, error) != 0)
+    uint32_t has = json_member(document, ask, "has");
+    if (read_pointer(document, json_member(document, when, "pointer"), &rules->ask_when, error) != 0 ||
+        (has != JSON_NONE && read_pointer(document, has, &rules->ask_has, error) != 0))
+        return -1;
+    uint32_t has = json_member(document, ask, "has");
+    if (has != JSON_NONE && read_pointer(document, has, &rules->ask_has, error) != 0)
         return -1;
     return read_pointer(document, json_member(document, ask, "missing"), &rules->ask_missing, error);
 }
