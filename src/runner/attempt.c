@@ -174,12 +174,16 @@ int runner_on_lease(struct runner *runner, const struct frame *frame)
     return 0;
 }
 
-/* Nothing is in flight in this version: the answer goes out at once, also for a lease that ended with its stage. */
+/* The gateway answers when nothing of it is in flight any more, also for a lease that ended with its stage. */
 int runner_on_drop(struct runner *runner, const struct frame *frame)
 {
     lease_drop(runner, frame->lease);
+    if (runner->gateway != NULL) {
+        gateway_drop(runner->gateway, frame->lease);
+        return 0;
+    }
     struct frame_writer writer;
-    channel_begin(runner->orchestrator, &writer, FRAME_DROPPED, frame->stage, frame->lease);
+    channel_begin(runner->orchestrator, &writer, FRAME_DROPPED, 0, frame->lease);
     channel_end(runner->orchestrator, &writer, NULL);
     return 0;
 }

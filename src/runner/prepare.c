@@ -8,8 +8,6 @@
  */
 #include "runner/runner_private.h"
 
-#include "json/write.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +38,8 @@ static void start_setup(struct stage *stage)
     bool done =
         net_timer_create(&stage->timer, stage->runner->loop, on_timeout, stage, &error) == 0 &&
         process_environment(stage, prepare->environment, prepare->environment_count, &environment, &error) == 0 &&
-        process_run(stage, prepare->setup, prepare->setup_count, &environment, false, &error) == 0;
+        grant_open(stage, &environment, &error) == 0 &&
+        process_run(stage, prepare->setup, prepare->setup_count, &environment, false, false, &error) == 0;
     environment_free(&environment);
     if (done && prepare->setup_timeout_ms > 0)
         net_timer_set(stage->timer, net_now_ms() + prepare->setup_timeout_ms);
@@ -116,7 +115,7 @@ int runner_on_prepare(struct runner *runner, const struct frame *frame)
 void prepare_on_run_failed(struct stage *stage, uint64_t step, int os_errno)
 {
     char reason[RUNNER_REASON_BYTES_MAX];
-    const char *class_name = process_failure(step, os_errno, stage->prepare.setup[0], reason);
+    const char *class_name = process_failure(stage, step, os_errno, reason);
     over(stage, strcmp(class_name, "agent") == 0 ? "setup" : class_name, reason);
 }
 
@@ -152,31 +151,30 @@ static void describe(const struct stage *stage, const struct message_ended *ende
         mf_buf_printf(reason, "setup: ended by signal %" PRId64, ended->signal);
     else
         mf_buf_printf(reason, "setup: exited with status %" PRId64, ended->code);
-    struct mf_span tail = {stage->out_log.tail, stage->out_log.tail_length};
-    while (tail.length > 0 && (tail.data[tail.length - 1] == '\n' || tail.data[tail.length - 1] == ' '))
-        tail.length--;
-    size_t lines = 0, start = tail.length;
-    while (start > 0 && tail.length - start < 400 && lines < 4) {
-        start--;
-        lines += tail.data[start] == '\n' ? 1 : 0;
-    }
-    if (tail.length > 0) {
-        mf_buf_text(reason, ": ");
-        json_escape_shown(reason, (struct mf_span){tail.data + start, tail.length - start}, 400);
-    }
+    process_tail(&stage->out_log, reason);
+}
+
+/* A sandbox that ended before setup was executed. */
+static void not_executed(struct stage *stage, const struct message_ended *ended)
+{
+    char reason[RUNNER_REASON_BYTES_MAX];
+    const char *class_name = process_not_executed(stage, ended, reason);
+    over(stage, strcmp(class_name, "agent") == 0 ? "setup" : class_name, reason);
 }
 
 void prepare_on_ended(struct stage *stage, const struct message_ended *ended)
 {
+    process_drain(stage);
+    if (stage->prepare.walls.sandbox && !stage->inside.started && stage->level == 0 && !stage->timed_out) {
+        not_executed(stage, ended);
+        return;
+    }
     if (ended->code == 0 && !stage->timed_out && stage->level == 0) {
         over(stage, NULL, NULL);
         return;
     }
     struct mf_buf reason;
     mf_buf_init(&reason, RUNNER_REASON_BYTES_MAX);
-    capture_finish(stage->out);
-    capture_finish(stage->err);
-    stage->out = stage->err = NULL;
     describe(stage, ended, &reason);
     over(stage, stage->level > 0 ? "infrastructure" : "setup", mf_buf_cstr(&reason));
     mf_buf_free(&reason);

@@ -3,8 +3,8 @@
 
 #include "base/alloc.h"
 #include "runner/child.h"
-#include "runner/slot.h"
 #include "runner/tree.h"
+#include "json/write.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -33,6 +33,7 @@ struct stage *stage_create(struct runner *runner, const struct frame *frame)
     stage->runner = runner;
     stage->slot = RUNNER_SLOT_NONE;
     stage->pidfd = -1;
+    stage->inside.control_fd = -1;
     stage->out_log.fd = stage->err_log.fd = -1;
     mf_buf_init_secret(&stage->payload, FRAME_BYTES_MAX);
     if (mf_buf_span(&stage->payload, frame->payload) != 0) {
@@ -52,6 +53,8 @@ void stage_destroy(struct stage *stage)
     while (*at != stage)
         at = &(*at)->next;
     *at = stage->next;
+    grant_close(stage);
+    inside_close(stage);
     process_ended(stage);
     net_timer_destroy(stage->timer);
     redactor_destroy(stage->redactor);
@@ -104,14 +107,23 @@ void process_kill(struct stage *stage, uint32_t level)
     channel_end(stage->runner->spawner, &writer, NULL);
 }
 
+const struct runner_walls *process_walls(const struct stage *stage)
+{
+    return stage->kind == STAGE_PREPARE ? &stage->prepare.walls : &stage->spawn.spawn.walls;
+}
+
 /* --- environment --- */
 
+/* The slot's directory has one place in every sandbox. */
 int process_set_path(struct stage *stage, struct environment *environment, const char *name, const char *below,
                      struct mf_error *error)
 {
     char path[sizeof stage->runner->run_dir + 64];
-    snprintf(path, sizeof path, "%s/" PATHS_WORK "/" PATHS_SLOT_FORMAT "/%s", stage->runner->run_dir, stage->slot,
-             below);
+    if (process_walls(stage)->sandbox)
+        snprintf(path, sizeof path, SANDBOX_ROOT "/%s", below);
+    else
+        snprintf(path, sizeof path, "%s/" PATHS_WORK "/" PATHS_SLOT_FORMAT "/%s", stage->runner->run_dir, stage->slot,
+                 below);
     return environment_set_text(environment, name, path, error);
 }
 
@@ -131,7 +143,8 @@ int process_environment(struct stage *stage, const struct runner_variable *given
     if (environment_set_text(environment, "PATH", stage->runner->path, error) != 0 ||
         environment_set_text(environment, "LANG", "C.UTF-8", error) != 0 ||
         environment_set_text(environment, "TERM", "dumb", error) != 0 ||
-        process_set_path(stage, environment, "HOME", "home", error) != 0)
+        process_set_path(stage, environment, "HOME", "home", error) != 0 ||
+        grant_proxies(stage, environment, error) != 0)
         return -1;
     for (uint32_t i = 0; i < given_count; i++)
         if (environment_set(environment, given[i].name, given[i].value, error) != 0)
@@ -173,41 +186,62 @@ static struct mf_span *terminated_copy(const struct mf_span *argv, uint32_t argc
     return spans;
 }
 
+/* All that the spawner is told, but for argv and environment. -1: the walls cannot be built as asked. */
+static int fill_run(const struct stage *stage, struct message_run *run, uint64_t ports[SANDBOX_PORTS_MAX],
+                    struct mf_error *error)
+{
+    const struct runner_walls *walls = process_walls(stage);
+    run->slot = stage->slot;
+    run->verify = stage->kind == STAGE_VERIFY;
+    run->sandbox = walls->sandbox;
+    run->read = walls->read;
+    run->read_count = walls->read_count;
+    run->root = walls->root;
+    run->memory_bytes = walls->memory_bytes;
+    run->disk_bytes = walls->disk_bytes;
+    run->pids = walls->pids;
+    run->cpu_millis = walls->cpu_millis;
+    run->ports = ports;
+    return grant_ports(stage, ports, &run->port_count, error);
+}
+
+static int send_run(struct stage *stage, const struct message_run *run, struct mf_error *error)
+{
+    struct frame_writer writer;
+    channel_begin(stage->runner->spawner, &writer, FRAME_RUN, stage->id, 0);
+    message_put_run(&writer, run);
+    if (channel_end(stage->runner->spawner, &writer, error) != 0)
+        return -1;
+    stage->state = STAGE_RUNNING;
+    return 0;
+}
+
 int process_run(struct stage *stage, const struct mf_span *argv, uint32_t argc, struct environment *environment,
-                bool prompt, struct mf_error *error)
+                bool prompt, bool has_in, struct mf_error *error)
 {
     char mark[TREE_MARK_BYTES_MAX];
+    uint64_t ports[SANDBOX_PORTS_MAX];
+    struct message_run run = {.prompt = prompt, .has_in = has_in};
     if (argc == 0)
         return mf_fail(error, MF_INPUT, "command: is empty");
     if (make_mark(stage->runner, mark) != 0)
         return mf_fail(error, MF_OS, "getrandom: failed");
-    if (environment_set_text(environment, "MAYFLY_SPAWN", mark, error) != 0)
+    if (fill_run(stage, &run, ports, error) != 0 || environment_set_text(environment, "MAYFLY_SPAWN", mark, error) != 0)
         return -1;
     struct mf_buf text;
     mf_buf_init_secret(&text, FRAME_BYTES_MAX);
     struct mf_span *copy = terminated_copy(argv, argc, &text);
-    const struct mf_span *variables = environment_spans(environment);
-    int result = -1;
-    if (copy == NULL || variables == NULL) {
-        mf_fail(error, MF_LIMIT, "command: longer than 1 MiB, or an argument holds a NUL");
-    } else {
-        struct message_run run = {.slot = stage->slot,
-                                  .prompt = prompt,
-                                  .verify = stage->kind == STAGE_VERIFY,
-                                  .mark = mf_span(mark),
-                                  .path = environment_get(environment, "PATH"),
-                                  .argv = copy,
-                                  .argc = argc,
-                                  .environment = variables,
-                                  .environment_count = environment->count};
-        struct frame_writer writer;
-        channel_begin(stage->runner->spawner, &writer, FRAME_RUN, stage->id, 0);
-        message_put_run(&writer, &run);
-        result = channel_end(stage->runner->spawner, &writer, error);
-    }
+    run.mark = mf_span(mark);
+    run.path = environment_get(environment, "PATH");
+    run.argv = copy;
+    run.argc = argc;
+    run.environment = environment_spans(environment);
+    run.environment_count = environment->count;
+    int result = copy == NULL || run.environment == NULL
+                     ? mf_fail(error, MF_LIMIT, "command: longer than 1 MiB, or an argument holds a NUL")
+                     : send_run(stage, &run, error);
     mf_free(copy);
     mf_buf_free(&text);
-    stage->state = STAGE_RUNNING;
     return result;
 }
 
@@ -225,26 +259,49 @@ int process_started(struct stage *stage, const int *descriptors)
     stage->pidfd = descriptors[0];
     capture_log_init(&stage->out_log, runner->run_fd, instance, number, name, bytes_max);
     capture_log_init(&stage->err_log, runner->run_fd, instance, number, "stderr.log", bytes_max);
-    if (stage->kind == STAGE_PREPARE && capture_log_keep_tail(&stage->out_log) != 0) {
+    struct capture_log *err_log = stage->kind == STAGE_AGENT ? &stage->err_log : &stage->out_log;
+    bool tail =
+        stage->kind == STAGE_PREPARE || process_walls(stage)->sandbox; /* bubblewrap speaks there when it fails */
+    if (tail && capture_log_keep_tail(err_log) != 0) {
         close(descriptors[1]);
         close(descriptors[2]);
         return -1;
     }
-    struct capture_log *err_log = stage->kind == STAGE_AGENT ? &stage->err_log : &stage->out_log;
     int out = capture_create(&stage->out, runner->loop, descriptors[1], &stage->out_log, stage->redactor, NULL);
     int err = capture_create(&stage->err, runner->loop, descriptors[2], err_log, stage->redactor, NULL);
     return out != 0 || err != 0 ? -1 : 0;
 }
 
-void process_ended(struct stage *stage)
+void process_drain(struct stage *stage)
 {
     if (stage->out != NULL)
         stage->out_bytes = capture_finish(stage->out);
     if (stage->err != NULL)
         stage->err_bytes = capture_finish(stage->err);
     stage->out = stage->err = NULL;
+}
+
+void process_ended(struct stage *stage)
+{
+    process_drain(stage);
     capture_log_close(&stage->out_log);
     capture_log_close(&stage->err_log);
+}
+
+void process_tail(const struct capture_log *log, struct mf_buf *out)
+{
+    struct mf_span tail = {log->tail, log->tail_length};
+    while (tail.length > 0 && (tail.data[tail.length - 1] == '\n' || tail.data[tail.length - 1] == ' '))
+        tail.length--;
+    size_t lines = 0, start = tail.length;
+    while (start > 0 && tail.length - start < 400 && lines < 4) {
+        start--;
+        lines += tail.data[start] == '\n' ? 1 : 0;
+    }
+    if (tail.length > 0) {
+        mf_buf_text(out, ": ");
+        json_escape_shown(out, (struct mf_span){tail.data + start, tail.length - start}, 400);
+    }
 }
 
 /* --- a start that failed --- */
@@ -275,14 +332,57 @@ static bool agents_fault(int os_errno)
     return false;
 }
 
-const char *process_failure(uint64_t step, int os_errno, struct mf_span program, char reason[RUNNER_REASON_BYTES_MAX])
+static struct mf_span program_of(const struct stage *stage)
 {
-    int shown = (int)(program.length < 200 ? program.length : 200);
-    if (step == CHILD_STEP_EXECUTE && agents_fault(os_errno)) {
-        snprintf(reason, RUNNER_REASON_BYTES_MAX, "command `%.*s`: %s", shown, program.data, execute_words(os_errno));
-        return "agent";
+    struct mf_span program = stage->kind == STAGE_PREPARE ? stage->prepare.setup[0] : stage->spawn.spawn.argv[0];
+    program.length = program.length < 200 ? program.length : 200;
+    return program;
+}
+
+static const char *execute_failed(const struct stage *stage, int os_errno, char reason[RUNNER_REASON_BYTES_MAX])
+{
+    struct mf_span program = program_of(stage);
+    snprintf(reason, RUNNER_REASON_BYTES_MAX, "command `%.*s`: %s", MF_SPAN_ARGS(program), execute_words(os_errno));
+    return "agent";
+}
+
+const char *process_failure(const struct stage *stage, uint64_t step, int os_errno,
+                            char reason[RUNNER_REASON_BYTES_MAX])
+{
+    struct mf_span program = program_of(stage);
+    bool sandbox = process_walls(stage)->sandbox;
+    if (!sandbox && step == CHILD_STEP_EXECUTE && agents_fault(os_errno))
+        return execute_failed(stage, os_errno, reason);
+    if (sandbox) /* what could not be started is bubblewrap, not the command */
+        snprintf(reason, RUNNER_REASON_BYTES_MAX, "sandbox: cannot be started: %s", strerror(os_errno));
+    else
+        snprintf(reason, RUNNER_REASON_BYTES_MAX, "command `%.*s`: cannot be started: %s", MF_SPAN_ARGS(program),
+                 strerror(os_errno));
+    return "infrastructure";
+}
+
+const char *process_not_executed(const struct stage *stage, const struct message_ended *ended,
+                                 char reason[RUNNER_REASON_BYTES_MAX])
+{
+    const struct inside *inside = &stage->inside;
+    if (inside->failed && inside->step == CHILD_STEP_EXECUTE && agents_fault(inside->os_errno))
+        return execute_failed(stage, inside->os_errno, reason);
+    if (inside->failed) {
+        snprintf(reason, RUNNER_REASON_BYTES_MAX, "sandbox: %s inside: %s",
+                 inside->step == CHILD_STEP_EXECUTE ? "cannot execute" : "cannot be set up",
+                 strerror(inside->os_errno));
+    } else if (inside->broken) {
+        snprintf(reason, RUNNER_REASON_BYTES_MAX, "sandbox: a port of the gateway could not be opened");
+    } else {
+        struct mf_buf text;
+        mf_buf_init(&text, RUNNER_REASON_BYTES_MAX);
+        if (ended->signal != 0)
+            mf_buf_printf(&text, "sandbox: ended by signal %" PRId64 " before the command", ended->signal);
+        else
+            mf_buf_printf(&text, "sandbox: ended with status %" PRId64 " before the command", ended->code);
+        process_tail(stage->kind == STAGE_AGENT ? &stage->err_log : &stage->out_log, &text);
+        snprintf(reason, RUNNER_REASON_BYTES_MAX, "%s", mf_buf_cstr(&text));
+        mf_buf_free(&text);
     }
-    snprintf(reason, RUNNER_REASON_BYTES_MAX, "command `%.*s`: cannot be started: %s", shown, program.data,
-             strerror(os_errno));
     return "infrastructure";
 }

@@ -50,10 +50,24 @@ static int on_run_started(struct runner *runner, const struct frame *frame, cons
             close(descriptors[i]);
         return frame_read_end(&reader) ? 0 : -1;
     }
+    stage->pid = pid;
+    stage->birth = birth;
     if (process_started(stage, descriptors) != 0)
         process_kill(stage, 2); /* no memory to hear it: it ends as killed */
-    if (stage->kind != STAGE_PREPARE)
-        stage_on_started(stage, pid, birth);
+    if (process_walls(stage)->sandbox)
+        return 0; /* mayfly-init says when the command is executed */
+    inside_watch_end(stage);
+    stage_on_started(stage);
+    return 0;
+}
+
+static int on_run_control(struct runner *runner, const struct frame *frame, const int *descriptors)
+{
+    struct stage *stage = stage_find(runner, frame->stage);
+    if (stage != NULL && process_walls(stage)->sandbox)
+        inside_open(stage, descriptors[0]);
+    else
+        close(descriptors[0]);
     return 0;
 }
 
@@ -80,6 +94,8 @@ static int on_run_ended(struct runner *runner, const struct frame *frame)
     struct stage *stage = stage_find(runner, frame->stage);
     if (message_take_ended(frame->payload, &ended, &memory) != 0)
         return -1;
+    if (stage != NULL)
+        inside_end(stage, &ended);
     if (stage != NULL && stage->kind == STAGE_PREPARE)
         prepare_on_ended(stage, &ended);
     else if (stage != NULL)
@@ -109,6 +125,8 @@ static int on_spawner_frame(void *context, const struct frame *frame, const int 
     switch (frame->type) {
     case FRAME_RUN_STARTED:
         return on_run_started(runner, frame, descriptors);
+    case FRAME_RUN_CONTROL:
+        return on_run_control(runner, frame, descriptors);
     case FRAME_RUN_FAILED:
         return on_run_failed(runner, frame);
     case FRAME_RUN_ENDED:
@@ -134,7 +152,7 @@ static int on_signal_message(struct runner *runner, const struct frame *frame)
         return 0; /* it has ended meanwhile; what is being collected of it is worth some patience */
     if (level > stage->level)
         stage->level = level;
-    process_kill(stage, level);
+    inside_signal(stage, level);
     return 0;
 }
 
@@ -152,6 +170,10 @@ static int on_orchestrator_frame(void *context, const struct frame *frame, const
     switch (frame->type) {
     case FRAME_PREPARE:
         return runner_on_prepare(runner, frame);
+    case FRAME_POLICY:
+        return runner_on_policy(runner, frame);
+    case FRAME_SERVICE:
+        return runner_on_service(runner, frame);
     case FRAME_LEASE:
         return runner_on_lease(runner, frame);
     case FRAME_SPAWN:
@@ -212,6 +234,7 @@ static void on_turn(void *context)
 
 static void leave(struct runner *runner)
 {
+    gate_close(runner); /* before the agents die: from here on no token is good for anything */
     if (runner->tidy && !runner->failed) {
         struct frame_writer writer;
         channel_begin(runner->spawner, &writer, FRAME_STOP, 0, 0);
@@ -249,7 +272,11 @@ static int take_hello(struct runner *runner, struct mf_span payload)
     bool good = hello.version == FRAME_VERSION &&
                 mf_span_copy(hello.run_id, runner->run_id, sizeof runner->run_id) == 0 &&
                 mf_span_copy(hello.run_dir, runner->run_dir, sizeof runner->run_dir) == 0 &&
-                mf_span_copy(hello.path, runner->path, sizeof runner->path) == 0;
+                mf_span_copy(hello.path, runner->path, sizeof runner->path) == 0 &&
+                mf_span_copy(hello.anchored_head, runner->anchored_head, sizeof runner->anchored_head) == 0 &&
+                mf_span_copy(hello.ca_file, runner->ca_file, sizeof runner->ca_file) == 0;
+    runner->agent_uid = hello.agent_uid;
+    runner->anchored_count = hello.anchored_count;
     message_memory_free(&memory);
     return good ? 0 : -1;
 }
@@ -257,7 +284,7 @@ static int take_hello(struct runner *runner, struct mf_span payload)
 /* Reads the first frame and not a byte more, before there is a loop. */
 static int read_hello(struct runner *runner)
 {
-    char bytes[2 * sizeof runner->path + 1024];
+    char bytes[3 * sizeof runner->path + 1024];
     size_t length = 0;
     for (;;) {
         struct frame frame;
@@ -352,6 +379,11 @@ static int open_loop(struct runner *runner, int spawner_fd)
                        &from_orchestrator, runner, NULL) != 0)
         return -1;
     net_loop_on_turn(runner->loop, on_turn, runner);
+    struct mf_error error = {.code = MF_NONE};
+    if (gate_open(runner, &error) != 0) {
+        fprintf(stderr, "mayfly runner: %s\n", error.text);
+        return -1;
+    }
     return say_hello(runner);
 }
 

@@ -6,16 +6,14 @@
  *      │       inputs, previous,     │  at once    │ only with a result file or collect globs
  *      └────── verify) ─────────────►└─────────────┴──► RESULT in the same write as EXITED
  *
- * EXITED goes out when the whole tree is dead, the pipes are drained and the leases of the stage are gone; collecting
- * comes after it.
+ * EXITED goes out when the whole tree is dead, the pipes are drained and the gateway has closed the stage (its tokens died with
+ * the main process already; usage and audit head were told); collecting comes after it. Of a sandboxed stage STARTED goes out
+ * when its command was executed; a sandbox that ends before is a SPAWN_FAILED.
  */
 #include "runner/runner_private.h"
 
-#include "base/alloc.h"
 #include "runner/slot.h"
-#include "json/write.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,6 +25,7 @@ static const struct runner_spawn *spawn_of(const struct stage *stage)
 static void fail_spawn(struct stage *stage, const char *class_name, const char *reason)
 {
     struct runner *runner = stage->runner;
+    grant_close(stage);
     leases_drop_of_stage(runner, stage);
     runner_reply(runner, FRAME_SPAWN_FAILED, stage->id, mf_span(class_name), mf_span(reason));
     if (stage->kind == STAGE_VERIFY)
@@ -36,46 +35,7 @@ static void fail_spawn(struct stage *stage, const char *class_name, const char *
     stage_destroy(stage);
 }
 
-/* --- environment and secrets --- */
-
-static int add_accounts(struct stage *stage, struct environment *environment, struct mf_error *error)
-{
-    const struct runner_spawn *spawn = spawn_of(stage);
-    struct mf_buf text;
-    struct json_writer json;
-    if (spawn->lease_count == 0)
-        return 0;
-    mf_buf_init_secret(&text, ENVIRONMENT_ENTRY_BYTES_MAX);
-    json_begin(&json, &text);
-    json_open_object(&json);
-    for (uint32_t i = 0; i < spawn->lease_count; i++) {
-        const struct runner_lease *lease = &lease_find(stage->runner, spawn->leases[i])->message;
-        if (lease->account_json.length == 0)
-            continue;
-        json_key_span(&json, lease->name.length > 0 ? lease->name : MF_SPAN("account"));
-        json_raw_value(&json, lease->account_json);
-    }
-    json_close_object(&json);
-    int result = text.failed ? mf_fail(error, MF_LIMIT, "MAYFLY_ACCOUNTS: longer than argument_bytes_max")
-                             : environment_set(environment, MF_SPAN("MAYFLY_ACCOUNTS"), mf_buf_view(&text), error);
-    mf_buf_free(&text);
-    return result;
-}
-
-static int add_leases(struct stage *stage, struct environment *environment, struct mf_error *error)
-{
-    const struct runner_spawn *spawn = spawn_of(stage);
-    for (uint32_t i = 0; i < spawn->lease_count; i++) {
-        const struct lease *lease = lease_find(stage->runner, spawn->leases[i]);
-        if (lease == NULL || lease->stage != stage->id)
-            return mf_fail(error, MF_NOT_FOUND, "lease %" PRIu64 ": is not held for this stage", spawn->leases[i]);
-        for (uint32_t k = 0; k < lease->message.environment_count; k++)
-            if (environment_set(environment, lease->message.environment[k].name, lease->message.environment[k].value,
-                                error) != 0)
-                return -1;
-    }
-    return add_accounts(stage, environment, error);
-}
+/* --- environment --- */
 
 static bool has_prompt(const struct runner_spawn *spawn)
 {
@@ -85,6 +45,12 @@ static bool has_prompt(const struct runner_spawn *spawn)
 static bool has_inputs(const struct stage *stage)
 {
     return spawn_of(stage)->input_count > 0 || stage->spawn.inputs_file.length > 0;
+}
+
+static bool needs_furnishing(const struct stage *stage)
+{
+    const struct runner_spawn *spawn = spawn_of(stage);
+    return spawn->verify || has_prompt(spawn) || has_inputs(stage) || spawn->previous_attempt > 0;
 }
 
 /* The paths of what a helper furnished. */
@@ -107,30 +73,6 @@ static int add_paths(struct stage *stage, struct environment *environment, struc
     return 0;
 }
 
-static int make_redactor(struct stage *stage, struct mf_error *error)
-{
-    const struct runner_spawn *spawn = spawn_of(stage);
-    size_t count = spawn->redact_count;
-    for (uint32_t i = 0; i < spawn->lease_count; i++)
-        count += lease_find(stage->runner, spawn->leases[i])->message.secret_count;
-    if (count == 0)
-        return 0;
-    struct mf_span *values = mf_calloc(count, sizeof *values);
-    if (values == NULL)
-        return mf_fail(error, MF_MEMORY, "redactor: no memory");
-    size_t at = 0;
-    for (uint32_t i = 0; i < spawn->redact_count; i++)
-        values[at++] = spawn->redact[i];
-    for (uint32_t i = 0; i < spawn->lease_count; i++) {
-        const struct runner_lease *lease = &lease_find(stage->runner, spawn->leases[i])->message;
-        for (uint32_t k = 0; k < lease->secret_count; k++)
-            values[at++] = lease->secrets[k];
-    }
-    int result = redactor_create(&stage->redactor, values, count, error);
-    mf_free(values);
-    return result;
-}
-
 static const char *class_of(const struct mf_error *error)
 {
     return error->code == MF_INPUT || error->code == MF_LIMIT || error->code == MF_PROTOCOL ? "refused"
@@ -144,21 +86,15 @@ static void start(struct stage *stage)
     struct mf_error error = {.code = MF_NONE};
     environment_init(&environment);
     bool done = process_environment(stage, spawn->environment, spawn->environment_count, &environment, &error) == 0 &&
-                add_leases(stage, &environment, &error) == 0 && add_paths(stage, &environment, &error) == 0 &&
-                make_redactor(stage, &error) == 0 &&
-                process_run(stage, spawn->argv, spawn->argc, &environment, has_prompt(spawn), &error) == 0;
+                grant_open(stage, &environment, &error) == 0 && add_paths(stage, &environment, &error) == 0 &&
+                process_run(stage, spawn->argv, spawn->argc, &environment, has_prompt(spawn), needs_furnishing(stage),
+                            &error) == 0;
     environment_free(&environment);
     if (!done)
         fail_spawn(stage, class_of(&error), error.text);
 }
 
 /* --- SPAWN --- */
-
-static bool needs_furnishing(const struct stage *stage)
-{
-    const struct runner_spawn *spawn = spawn_of(stage);
-    return spawn->verify || has_prompt(spawn) || has_inputs(stage) || spawn->previous_attempt > 0;
-}
 
 /* The attempt and the slot; NULL, or why not. */
 static const char *take_place(struct stage *stage)
@@ -209,19 +145,34 @@ int runner_on_spawn(struct runner *runner, const struct frame *frame)
     return 0;
 }
 
-void stage_on_started(struct stage *stage, int64_t pid, int64_t birth)
+void stage_on_started(struct stage *stage)
 {
     struct frame_writer writer;
+    if (stage->kind == STAGE_PREPARE)
+        return; /* nobody asked */
+    stage->told = true;
     channel_begin(stage->runner->orchestrator, &writer, FRAME_STARTED, stage->id, 0);
-    frame_put_i64(&writer, pid);
-    frame_put_i64(&writer, birth);
+    frame_put_i64(&writer, stage->pid);
+    frame_put_i64(&writer, stage->birth);
     channel_end(stage->runner->orchestrator, &writer, NULL);
 }
 
 void stage_on_run_failed(struct stage *stage, uint64_t step, int os_errno)
 {
     char reason[RUNNER_REASON_BYTES_MAX];
-    const char *class_name = process_failure(step, os_errno, spawn_of(stage)->argv[0], reason);
+    const char *class_name = process_failure(stage, step, os_errno, reason);
+    fail_spawn(stage, class_name, reason);
+}
+
+/* A sandbox that ended before its command was executed. */
+static void not_executed(struct stage *stage, const struct message_ended *ended)
+{
+    char reason[RUNNER_REASON_BYTES_MAX];
+    if (stage->level > 0) {
+        fail_spawn(stage, "infrastructure", "spawn: was stopped before it started");
+        return;
+    }
+    const char *class_name = process_not_executed(stage, ended, reason);
     fail_spawn(stage, class_name, reason);
 }
 
@@ -265,6 +216,12 @@ static void tell_result(struct stage *stage, const struct message_job_ended *col
 
 void stage_on_ended(struct stage *stage, const struct message_ended *ended)
 {
+    process_drain(stage);
+    grant_close(stage);
+    if (!stage->told) {
+        not_executed(stage, ended);
+        return;
+    }
     process_ended(stage);
     leases_drop_of_stage(stage->runner, stage);
     tell_exited(stage, ended);
