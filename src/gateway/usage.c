@@ -80,8 +80,7 @@ static bool same_value(const struct json_document *left, uint32_t left_node, con
 static bool asks(const struct usage_rules *rules, const struct json_document *body)
 {
     bool asked;
-    bool concerned = rules->ask_has.length == 0 || json_pointer(body, rules->ask_has) != JSON_NONE;
-    if (rules->ask_missing.length == 0 || !concerned ||
+    if (rules->ask_missing.length == 0 ||
         !same_value(body, json_pointer(body, rules->ask_when), &rules->usage, rules->ask_equals))
         return true;
     if (rules->ask_has.length > 0 && json_pointer(body, rules->ask_has) == JSON_NONE)

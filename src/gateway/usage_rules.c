@@ -133,9 +133,6 @@ static int read_ask(struct usage_rules *rules, struct mf_error *error)
     if (read_pointer(document, json_member(document, when, "pointer"), &rules->ask_when, error) != 0 ||
         (has != JSON_NONE && read_pointer(document, has, &rules->ask_has, error) != 0))
         return -1;
-    uint32_t has = json_member(document, ask, "has");
-    if (has != JSON_NONE && read_pointer(document, has, &rules->ask_has, error) != 0)
-        return -1;
     return read_pointer(document, json_member(document, ask, "missing"), &rules->ask_missing, error);
 }
 
