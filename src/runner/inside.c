@@ -54,7 +54,7 @@ static void on_exited(struct stage *stage, const struct sandbox_event *event)
     inside->system_us = event->system_us;
     inside->rss_bytes_max = event->rss_bytes_max;
     inside->ended_ms = net_now_ms();
-    grant_close(stage);
+    given_close(stage);
 }
 
 static void on_event(struct stage *stage, const struct sandbox_event *event, int fd)
@@ -175,7 +175,7 @@ static void on_main_ended(void *context, int events)
 {
     struct stage *stage = context;
     (void)events;
-    grant_close(stage);
+    given_close(stage);
     net_watch_destroy(stage->end_watch);
     stage->end_watch = NULL;
 }

@@ -38,7 +38,7 @@ static void start_setup(struct stage *stage)
     bool done =
         net_timer_create(&stage->timer, stage->runner->loop, on_timeout, stage, &error) == 0 &&
         process_environment(stage, prepare->environment, prepare->environment_count, &environment, &error) == 0 &&
-        grant_open(stage, &environment, &error) == 0 &&
+        given_open(stage, &environment, &error) == 0 &&
         process_run(stage, prepare->setup, prepare->setup_count, &environment, false, false, &error) == 0;
     environment_free(&environment);
     if (done && prepare->setup_timeout_ms > 0)

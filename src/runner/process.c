@@ -53,7 +53,7 @@ void stage_destroy(struct stage *stage)
     while (*at != stage)
         at = &(*at)->next;
     *at = stage->next;
-    grant_close(stage);
+    given_close(stage);
     inside_close(stage);
     process_ended(stage);
     net_timer_destroy(stage->timer);
@@ -144,7 +144,7 @@ int process_environment(struct stage *stage, const struct runner_variable *given
         environment_set_text(environment, "LANG", "C.UTF-8", error) != 0 ||
         environment_set_text(environment, "TERM", "dumb", error) != 0 ||
         process_set_path(stage, environment, "HOME", "home", error) != 0 ||
-        grant_proxies(stage, environment, error) != 0)
+        given_proxies(stage, environment, error) != 0)
         return -1;
     for (uint32_t i = 0; i < given_count; i++)
         if (environment_set(environment, given[i].name, given[i].value, error) != 0)
@@ -202,7 +202,7 @@ static int fill_run(const struct stage *stage, struct message_run *run, uint64_t
     run->pids = walls->pids;
     run->cpu_millis = walls->cpu_millis;
     run->ports = ports;
-    return grant_ports(stage, ports, &run->port_count, error);
+    return given_ports(stage, ports, &run->port_count, error);
 }
 
 static int send_run(struct stage *stage, const struct message_run *run, struct mf_error *error)

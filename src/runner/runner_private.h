@@ -7,7 +7,7 @@
  *   stage.c        SPAWN: agent and verify
  *   process.c      what setup, agents and verify share: environment, start, capture, end
  *   gate.c         the gateway: policies and services handed in, what it sees handed on
- *   grant.c        what a stage is given: tokens in place of credentials, doors, proxies
+ *   given.c        what a stage is given: tokens in place of credentials, doors, proxies
  *   inside.c       what is said from inside a sandbox, and when a main process ended
  */
 #ifndef MF_RUNNER_RUNNER_PRIVATE_H
@@ -66,7 +66,7 @@ struct service_entry {
 };
 
 /* The tokens of a stage while its environment is made: of its leases, then of its uses. */
-struct grant_tokens {
+struct given_tokens {
     char (*tokens)[GATEWAY_TOKEN_BYTES]; /* owned, secret */
     uint32_t count;
     uint16_t port; /* where the gateway is for this stage */
@@ -194,16 +194,16 @@ int runner_on_service(struct runner *runner, const struct frame *frame);
 const struct policy_entry *gate_policy(const struct runner *runner, uint64_t id); /* NULL: not there */
 const struct service_entry *gate_service(const struct runner *runner, uint64_t id);
 
-/* --- grant.c --- */
+/* --- given.c --- */
 /*
  * Opens the stage in the gateway, its leases and uses, and for one without a sandbox its port; puts what they give into the
  * environment and makes the redactor. Nothing real gets into the environment.
  */
-int grant_open(struct stage *stage, struct environment *environment, struct mf_error *error);
-void grant_close(struct stage *stage); /* tokens die, doors close; also when nothing was opened */
+int given_open(struct stage *stage, struct environment *environment, struct mf_error *error);
+void given_close(struct stage *stage); /* tokens die, doors close; also when nothing was opened */
 /* The ports that a sandboxed stage listens on inside; -1: too many, or one of them twice. */
-int grant_ports(const struct stage *stage, uint64_t ports[SANDBOX_PORTS_MAX], uint32_t *count, struct mf_error *error);
-int grant_proxies(const struct stage *stage, struct environment *environment, struct mf_error *error);
+int given_ports(const struct stage *stage, uint64_t ports[SANDBOX_PORTS_MAX], uint32_t *count, struct mf_error *error);
+int given_proxies(const struct stage *stage, struct environment *environment, struct mf_error *error);
 
 /* --- inside.c --- */
 void inside_open(struct stage *stage, int control_fd); /* takes the descriptor */

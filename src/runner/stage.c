@@ -25,7 +25,7 @@ static const struct runner_spawn *spawn_of(const struct stage *stage)
 static void fail_spawn(struct stage *stage, const char *class_name, const char *reason)
 {
     struct runner *runner = stage->runner;
-    grant_close(stage);
+    given_close(stage);
     leases_drop_of_stage(runner, stage);
     runner_reply(runner, FRAME_SPAWN_FAILED, stage->id, mf_span(class_name), mf_span(reason));
     if (stage->kind == STAGE_VERIFY)
@@ -86,7 +86,7 @@ static void start(struct stage *stage)
     struct mf_error error = {.code = MF_NONE};
     environment_init(&environment);
     bool done = process_environment(stage, spawn->environment, spawn->environment_count, &environment, &error) == 0 &&
-                grant_open(stage, &environment, &error) == 0 && add_paths(stage, &environment, &error) == 0 &&
+                given_open(stage, &environment, &error) == 0 && add_paths(stage, &environment, &error) == 0 &&
                 process_run(stage, spawn->argv, spawn->argc, &environment, has_prompt(spawn), needs_furnishing(stage),
                             &error) == 0;
     environment_free(&environment);
@@ -217,7 +217,7 @@ static void tell_result(struct stage *stage, const struct message_job_ended *col
 void stage_on_ended(struct stage *stage, const struct message_ended *ended)
 {
     process_drain(stage);
-    grant_close(stage);
+    given_close(stage);
     if (!stage->told) {
         not_executed(stage, ended);
         return;

@@ -1,5 +1,5 @@
 /*
- * grant.c - what a stage is given of accounts and services: tokens of the gateway in place of credentials
+ * given.c - what a stage is given of accounts and services: tokens of the gateway in place of credentials
  *
  * The orchestrator writes marks where an agent expects its credential and the address of its provider; here they become a token
  * that was made for this stage alone and the place of the gateway: inside a sandbox always the same port, else one of its own.
@@ -53,7 +53,7 @@ static int add_port(uint64_t ports[SANDBOX_PORTS_MAX], uint32_t *count, uint16_t
     return 0;
 }
 
-int grant_ports(const struct stage *stage, uint64_t ports[SANDBOX_PORTS_MAX], uint32_t *count, struct mf_error *error)
+int given_ports(const struct stage *stage, uint64_t ports[SANDBOX_PORTS_MAX], uint32_t *count, struct mf_error *error)
 {
     const struct runner_walls *walls = process_walls(stage);
     uint16_t reached[SANDBOX_PORTS_MAX];
@@ -74,7 +74,7 @@ int grant_ports(const struct stage *stage, uint64_t ports[SANDBOX_PORTS_MAX], ui
 }
 
 /* The usual names; the task's own environment may say otherwise. */
-int grant_proxies(const struct stage *stage, struct environment *environment, struct mf_error *error)
+int given_proxies(const struct stage *stage, struct environment *environment, struct mf_error *error)
 {
     static const char *const names[] = {"HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"};
     const struct runner_walls *walls = process_walls(stage);
@@ -216,7 +216,7 @@ static int open_lease(struct stage *stage, const struct lease *lease, char token
 }
 
 /* The lease's variables, and its member of $MAYFLY_ACCOUNTS. */
-static int give_lease(struct stage *stage, const struct lease *lease, const struct grant_tokens *granted,
+static int give_lease(struct stage *stage, const struct lease *lease, const struct given_tokens *granted,
                       const char *token, struct environment *environment, struct json_writer *accounts,
                       struct mf_error *error)
 {
@@ -237,7 +237,7 @@ static int give_lease(struct stage *stage, const struct lease *lease, const stru
     return result;
 }
 
-static int give_leases(struct stage *stage, struct grant_tokens *granted, struct environment *environment,
+static int give_leases(struct stage *stage, struct given_tokens *granted, struct environment *environment,
                        struct mf_error *error)
 {
     const struct runner_spawn *spawn = spawn_of(stage);
@@ -269,7 +269,7 @@ static int give_leases(struct stage *stage, struct grant_tokens *granted, struct
 
 /* --- services --- */
 
-static int give_use(struct stage *stage, const struct runner_use *use, struct grant_tokens *granted, char *token,
+static int give_use(struct stage *stage, const struct runner_use *use, struct given_tokens *granted, char *token,
                     struct environment *environment, struct mf_error *error)
 {
     const struct service_entry *service = gate_service(stage->runner, use->service);
@@ -284,7 +284,7 @@ static int give_use(struct stage *stage, const struct runner_use *use, struct gr
     return set_filled(environment, use->environment, use->environment_count, &marks, error);
 }
 
-static int give_uses(struct stage *stage, struct grant_tokens *granted, struct environment *environment,
+static int give_uses(struct stage *stage, struct given_tokens *granted, struct environment *environment,
                      struct mf_error *error)
 {
     const struct runner_spawn *spawn = spawn_of(stage);
@@ -296,7 +296,7 @@ static int give_uses(struct stage *stage, struct grant_tokens *granted, struct e
 
 /* --- what must never be seen in a log --- */
 
-static size_t secret_count(const struct stage *stage, const struct grant_tokens *granted)
+static size_t secret_count(const struct stage *stage, const struct given_tokens *granted)
 {
     const struct runner_spawn *spawn = spawn_of(stage);
     size_t count = spawn->redact_count + granted->count;
@@ -315,7 +315,7 @@ static size_t put_secrets(struct mf_span *values, size_t at, const struct mf_spa
 }
 
 /* After leases and uses were opened: each of them is there. */
-static int make_redactor(struct stage *stage, const struct grant_tokens *granted, struct mf_error *error)
+static int make_redactor(struct stage *stage, const struct given_tokens *granted, struct mf_error *error)
 {
     const struct runner_spawn *spawn = spawn_of(stage);
     size_t count = secret_count(stage, granted), at = 0;
@@ -363,7 +363,7 @@ static int open_stage(struct stage *stage, struct mf_error *error)
     return 0;
 }
 
-static int give_all(struct stage *stage, struct grant_tokens *granted, struct environment *environment,
+static int give_all(struct stage *stage, struct given_tokens *granted, struct environment *environment,
                     struct mf_error *error)
 {
     bool sandbox = process_walls(stage)->sandbox;
@@ -376,7 +376,7 @@ static int give_all(struct stage *stage, struct grant_tokens *granted, struct en
     return make_redactor(stage, granted, error);
 }
 
-int grant_open(struct stage *stage, struct environment *environment, struct mf_error *error)
+int given_open(struct stage *stage, struct environment *environment, struct mf_error *error)
 {
     const struct runner_walls *walls = process_walls(stage);
     bool leads_out = walls->sandbox && (walls->egress_count > 0 || walls->reach_count > 0);
@@ -385,16 +385,16 @@ int grant_open(struct stage *stage, struct environment *environment, struct mf_e
     if (stage->kind == STAGE_PREPARE)
         return 0;
     const struct runner_spawn *spawn = spawn_of(stage);
-    struct grant_tokens granted = {.count = spawn->lease_count + spawn->use_count};
+    struct given_tokens granted = {.count = spawn->lease_count + spawn->use_count};
     size_t bytes = (size_t)granted.count * sizeof granted.tokens[0];
     granted.tokens = mf_calloc(granted.count, sizeof granted.tokens[0]);
-    int result = granted.tokens == NULL ? mf_fail(error, MF_MEMORY, "grant: no memory")
+    int result = granted.tokens == NULL ? mf_fail(error, MF_MEMORY, "tokens: no memory")
                                         : give_all(stage, &granted, environment, error);
     mf_free_secret(granted.tokens, bytes);
     return result;
 }
 
-void grant_close(struct stage *stage)
+void given_close(struct stage *stage)
 {
     if (stage->gated)
         gateway_close_stage(stage->runner->gateway, stage->id);
