@@ -393,12 +393,12 @@ int runner_main(int argc, char **argv)
     (void)argv;
     struct runner *runner = mf_calloc(1, sizeof *runner);
     harden();
-    if (runner == NULL || read_hello(runner) != 0)
+    int spawner_fd = runner != NULL && read_hello(runner) == 0 ? fork_spawner(runner) : -1;
+    if (spawner_fd < 0) {
+        mf_free_secret(runner, sizeof *runner);
         return 7;
+    }
     runner->run_fd = RUN_DIR_FD;
-    int spawner_fd = fork_spawner(runner);
-    if (spawner_fd < 0)
-        return 7;
     prctl(PR_SET_NAME, "mayfly-runner");
     raise_descriptors();
     if (open_loop(runner, spawner_fd) == 0)
