@@ -255,7 +255,9 @@ static int open_all(struct app *app, struct mf_error *error)
         return -1;
     if (app->options.mode != APP_RUN && app_open_existing(app, error) != 0)
         return -1;
-    if (app_providers_open(app, error) != 0 || check_faults(app, error) != 0)
+    if (app->options.mode != APP_TEARDOWN && app_walls_check(app, error) != 0)
+        return -1;
+    if (app_providers_open(app, error) != 0 || app_services_open(app, error) != 0 || check_faults(app, error) != 0)
         return -1;
     if (app->options.mode != APP_TEARDOWN && app_prompts_open(app, error) != 0)
         return -1;
@@ -422,6 +424,7 @@ void app_destroy(struct app *app)
     app_tables_free(app);
     app_prompts_free(app);
     app_free_core_graph(app);
+    app_services_close(app);
     app_providers_close(app);
     net_timer_destroy(app->refresh);
     net_loop_destroy(app->loop);

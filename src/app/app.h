@@ -24,6 +24,8 @@ enum app_mode {
     APP_TEARDOWN, /* cancel what is not final, delete what is left */
 };
 
+#define APP_SERVICES_MAX 32u /* as many as a graph may have */
+
 struct app_pair {
     const char *name, *value;
 };
@@ -33,7 +35,18 @@ struct app_receipt {
     uint32_t open;              /* not settled: only when the run ended abnormally */
     uint32_t tasks[CORE_TASK_STATE_COUNT];
     int64_t expiring_until_ms;  /* the last end of life among the expiring ones */
-    uint32_t not_enforced;      /* accounts whose permissions the provider could not enforce */
+    uint32_t not_enforced;      /* accounts whose permissions nobody enforced: 0 since agents hold gateway tokens only */
+    struct app_used {           /* of services, over all lives of the run */
+        const char *service;
+        uint64_t requests, input_tokens, output_tokens, cached_tokens, cache_write_tokens;
+        int64_t micro_usd;
+        bool priced;
+    } used[APP_SERVICES_MAX];
+    uint32_t used_count;
+    uint64_t audit_count;       /* lines of audit.log that are journaled, and the hash of the last */
+    char audit_head[65];
+    uint32_t without_sandbox;   /* stages: their token was the only guard */
+    uint32_t violations;        /* told of agents */
     int64_t wall_ms;
     uint64_t requests, rate_limited, retried, commits, records, proofs;
     int64_t proof_ms;
@@ -66,6 +79,7 @@ struct app_options {
     int64_t run_timeout_ms;          /* 0: the graph's */
     uint32_t running;                /* 0: the graph's, else by cores */
     bool strict_teardown;
+    int64_t agent_uid;               /* of sandboxed agents on the host; 0: as sandbox/sandbox.h says */
     /* APP_RERUN, APP_RESUME, APP_TEARDOWN: `run` is an id; graph and params were loaded from its database */
     const char *run;
     const char *const *tasks;
@@ -109,6 +123,14 @@ const char *app_provider_name(const struct app *app, uint32_t provider);
 bool app_provider_enforces(const struct app *app, uint32_t provider);
 void app_receipt(const struct app *app, struct app_receipt *out);
 uint32_t app_running_max(const struct app *app);
+/* What services cost so far: of the run (node CORE_NONE), or of one attempt. micro_usd: of what has a price. */
+void app_spent(const struct app *app, uint32_t node, uint32_t attempt, uint64_t *requests, uint64_t *tokens, int64_t *micro_usd);
+uint32_t app_violations(const struct app *app); /* told of agents so far */
+/* Does the task run in a sandbox? */
+bool app_walled(const struct graph *graph, uint32_t task);
+/* A money limit that cannot be kept, because the service's recipe does not count or has no prices: MF_INPUT. */
+struct recipe;
+int app_check_budget(const struct graph *graph, uint32_t service, const struct recipe *recipe, struct mf_error *error);
 
 /* The graph of an earlier run with its parameters, for rerun and teardown; destroy it after the app. */
 int app_load_run(const char *state_path, const char *run, char id[13], struct graph **out, struct mf_error *error);

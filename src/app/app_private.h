@@ -6,10 +6,13 @@
 
 #include "app/app.h"
 #include "app/provision.h"
+#include "app/strings.h"
+#include "app/usage.h"
 #include "base/buf.h"
 #include "document/template.h"
 #include "net/client.h"
 #include "net/loop.h"
+#include "gateway/audit.h"
 #include "recipe/recipe.h"
 #include "runner/peer.h"
 #include "store/journal.h"
@@ -26,6 +29,8 @@
 #define APP_CREDENTIAL_BYTES_MAX 16384u
 /* Permissions of one account: the longest shipped table has about 60 names. */
 #define APP_PERMISSIONS_MAX 128u
+/* The gateway's policy of one provider: the longest shipped table has about 400 rules of 100 bytes. */
+#define APP_POLICY_BYTES_MAX (1u << 20)
 /* Log of one stream of one attempt. */
 #define APP_LOG_BYTES_MAX (16ull << 20)
 
@@ -45,7 +50,7 @@ struct app_payload {
     char **found_ids;       /* FOUND: ids of the further accounts */
     uint32_t found_count;
     struct app_expansion *expansion;
-    char sha256[65];        /* RESULT */
+    char sha256[65];        /* RESULT; AUDIT: the head */
     bool has_outputs;
     struct app_payload *next;
 };
@@ -73,8 +78,18 @@ struct app_node {
 struct app_stage {
     uint64_t seq; /* 0: free */
     uint32_t node, attempt;
+    enum core_stage kind;
+    bool walled; /* runs in a sandbox */
     char sha256[65];
     bool has_outputs;
+};
+
+/* Stages that are over, for what is told of them later: the last so many. */
+#define APP_PAST_STAGES 4096u
+struct app_past {
+    uint64_t seq; /* 0: free */
+    uint32_t node, attempt;
+    enum core_stage kind;
 };
 
 struct app_provider {
@@ -91,6 +106,14 @@ struct app_provider {
     bool credential_read;
     char *rate_path;            /* owned */
     bool served;                /* by an emulator of our own */
+    bool service;
+    struct mf_buf policy;       /* JSON for the gateway (gateway/policy.h) */
+};
+
+struct app_service {            /* what it shares with a provider, and what may be spent */
+    struct app_provider source;
+    bool used;                  /* by some task; else it is not opened */
+    int64_t asked_ms;           /* boot time when its credential was last read again; 0: never */
 };
 
 struct app_emulator {
@@ -136,6 +159,8 @@ struct app {
 
     struct app_provider *providers;
     uint32_t provider_count;
+    struct app_service *services; /* by the graph's index */
+    uint32_t service_count;
     char left_boot_id[64];      /* of the life before: when and as what its runner was started */
     int64_t left_runner_pid, left_runner_birth;
     bool missing_credential;    /* TEARDOWN: of some provider */
@@ -166,6 +191,12 @@ struct app {
     size_t instance_count, instance_capacity;
     struct app_stage *stages;     /* open-addressed */
     size_t stage_capacity, stage_count;
+    struct app_past past[APP_PAST_STAGES]; /* ring */
+    uint32_t past_next;
+    struct usage_book usage;
+    uint64_t audit_count;         /* the last head that is journaled */
+    char audit_head[AUDIT_HASH_HEX];
+    uint32_t stages_without_sandbox, violations;
     struct app_lease {            /* granted, waiting for the spawn that uses it */
         uint64_t lease;
         uint32_t node, account, slot;
@@ -209,7 +240,9 @@ struct app_account *app_account_at(struct app *app, uint32_t account); /* grows;
 void app_account_forget(struct app *app, uint32_t account, bool keep_claim);
 struct app_node *app_node_at(struct app *app, uint32_t node);
 struct app_stage *app_stage_find(struct app *app, uint64_t seq);
-struct app_stage *app_stage_add(struct app *app, uint64_t seq, uint32_t node, uint32_t attempt);
+struct app_stage *app_stage_add(struct app *app, uint64_t seq, uint32_t node, uint32_t attempt, enum core_stage kind);
+/* Of a stage that runs, or of one that is over; false when it is not known any more. */
+bool app_stage_past(struct app *app, uint64_t seq, struct app_past *out);
 void app_stage_remove(struct app *app, uint64_t seq);
 int app_instances_add(struct app *app, struct app_expansion *expansion, uint32_t first); /* takes the strings */
 const char *app_node_item(const struct app *app, uint32_t node); /* JSON text or NULL */
@@ -226,6 +259,49 @@ int app_provider_address(struct app_provider *provider, const char *url, bool al
 int app_provider_source(struct app_provider *provider, const struct app_pair *given, uint32_t given_count, struct mf_error *error);
 void app_provider_close(struct app_provider *provider);
 int app_provider_credential(void *context, bool fresh, struct mf_span *out, struct mf_error *error);
+/* Recipe, terms, address, inputs and credential of one provider or service. `index` and `app` must be those of a run. */
+int app_source_open(struct app *app, struct app_provider *provider, const struct graph_provider *declared,
+                    bool service, struct mf_error *error);
+
+/* --- services.c --- */
+int app_services_open(struct app *app, struct mf_error *error); /* after the providers */
+void app_services_close(struct app *app);
+
+/* Until the gateway is whole, an agent holds its account's own credential (build with -DAPP_GATEWAY=1 to try it). */
+#ifndef APP_GATEWAY
+#define APP_GATEWAY 0
+#endif
+
+/* --- policies.c: what the runner's gateway must know before the first stage --- */
+uint64_t app_policy_of_provider(const struct app *app, uint32_t provider);
+uint64_t app_service_id(uint32_t service);
+int app_policies_send(struct app *app, struct mf_error *error); /* after every RUNNER_UP */
+int app_service_send(struct app *app, uint32_t service, struct mf_error *error); /* again when its credential is new */
+/* What an agent gets to see of a provider or service: the marks of gateway/gateway.h where token and address belong. */
+int app_put_variable(void *strings, struct mf_span name, struct mf_span value); /* for recipe_inject and the like */
+int app_agent_variables(const struct app_provider *provider, struct mf_span ids, struct mf_span secrets,
+                        struct strings *out, struct mf_error *error);
+struct recipe_vars app_recipe_vars(const struct app_provider *provider, struct mf_span ids, struct mf_span secrets,
+                                   int64_t now_ms);
+
+/* --- lease.c --- */
+int app_lease_keep(struct app *app, const struct core_command *command);
+/* Sends the leases of a node's next stage. Their numbers: the caller frees them; NULL: it cannot be. */
+uint64_t *app_leases_send(struct app *app, const struct core_command *command, uint32_t *count, struct mf_error *error);
+
+/* --- walls.c; see app/walls.h --- */
+/* Before anything is started: MF_SANDBOX (exit 6) with the remedy when a task's walls cannot be given, MF_INPUT for a path. */
+int app_walls_check(struct app *app, struct mf_error *error);
+
+/* --- heard.c: what the gateway saw --- */
+void app_heard_anomaly(void *context, const struct runner_anomaly *anomaly);
+void app_heard_account_dead(void *context, uint64_t lease);
+void app_heard_service_refused(void *context, uint64_t service);
+void app_heard_budget(void *context, uint64_t stage, const char *which);
+void app_heard_usage(void *context, const struct runner_usage *usage);
+void app_heard_audit_head(void *context, uint64_t count, const char *head);
+/* The same facts from the journal of an earlier life. */
+int app_heard_replay(struct app *app, const struct core_record *record, struct mf_span extra, struct mf_error *error);
 
 /* --- emulate.c --- */
 int app_emulator_start(struct app *app, struct mf_error *error);

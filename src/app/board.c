@@ -90,6 +90,19 @@ static uint32_t count_final(const struct core_totals *totals, uint32_t *all)
     return done;
 }
 
+/* What agents did wrong, and what they have spent. */
+static void draw_watched(struct app *app, struct mf_buf *line)
+{
+    uint64_t requests, tokens;
+    int64_t micro_usd;
+    if (app_violations(app) > 0)
+        mf_buf_printf(line, ", %u violations", app_violations(app));
+    app_spent(app, CORE_NONE, 0, &requests, &tokens, &micro_usd);
+    if (requests > 0)
+        mf_buf_printf(line, ", %llu tokens $%lld.%02lld", (unsigned long long)tokens, (long long)(micro_usd / 1000000),
+                      (long long)(micro_usd / 10000 % 100));
+}
+
 /* What matters most stands first: a narrow terminal cuts the end. Failures and leaks only when there are some. */
 static void draw_totals(struct progress *progress, struct app *app, uint32_t columns)
 {
@@ -107,6 +120,7 @@ static void draw_totals(struct progress *progress, struct app *app, uint32_t col
     mf_buf_init(&line, 512);
     mf_buf_printf(&line, "%7s  %u of %u done, %u running", mf_format_duration(elapsed_ms, text), done, all,
                   totals.live);
+    draw_watched(app, &line);
     if (failed > 0)
         mf_buf_printf(&line, ", %u failed", failed);
     if (leaked > 0)

@@ -37,10 +37,11 @@ const char *credential_fault(const char *source)
 
 static int from_environment(const char *name, struct mf_buf *out, struct mf_error *error)
 {
-    const char *value = getenv(name);
+    char *value = getenv(name);
     if (value == NULL || value[0] == '\0')
         return mf_fail(error, MF_USAGE, "credential: environment variable `%s` is not set", name);
     int result = mf_buf_text(out, value);
+    mf_wipe(value, strlen(value)); /* else it would stand in /proc/PID/environ until we end */
     unsetenv(name);
     return result == 0 ? 0 : mf_fail(error, MF_LIMIT, "credential: `%s` is too long", name);
 }

@@ -84,6 +84,20 @@ static void exit_suffix(struct progress *progress, uint32_t node, struct mf_buf 
         mf_buf_printf(out, ": exit %d", exit->code);
 }
 
+/* "; 12 requests, 3400 tokens, $0.051000": what an attempt used of services. */
+static void usage_suffix(struct app *app, const struct core_record *record, uint32_t attempt, struct mf_buf *out)
+{
+    uint64_t requests, tokens;
+    int64_t micro_usd;
+    char usd[32];
+    app_spent(app, record->node, attempt, &requests, &tokens, &micro_usd);
+    if (requests == 0)
+        return;
+    mf_buf_printf(out, "; %llu requests, %llu tokens", (unsigned long long)requests, (unsigned long long)tokens);
+    if (micro_usd > 0)
+        mf_buf_printf(out, ", $%s", usd_text(micro_usd, usd));
+}
+
 static void describe_end(struct progress *progress, struct app *app, const struct core_record *record,
                          struct mf_buf *out)
 {
@@ -155,8 +169,17 @@ bool progress_describe(struct progress *progress, struct app *app, const struct 
     case CORE_RUN_DRAINING:
         mf_buf_printf(out, "nothing new starts (%s)", core_drain_name((enum core_drain)record->facts[0]));
         return record->facts[0] != CORE_DRAIN_SIGNAL; /* a note has said it */
+    case CORE_TASK_VIOLATION:
+        mf_buf_text(out, "VIOLATION");
+        return true;
+    case CORE_TASK_ANOMALY:
+    case CORE_RUN_ANOMALY:
+        mf_buf_text(out, "anomaly");
+        return true;
     default:
         describe_end(progress, app, record, out);
+        if (out->length > 0 && record->kind != CORE_TASK_SKIPPED)
+            usage_suffix(app, record, (uint32_t)record->facts[0], out);
         return out->length > 0;
     }
 }
@@ -169,11 +192,14 @@ static const char *line_colour(const struct core_record *record)
     case CORE_TASK_FAILED:
     case CORE_TASK_TIMED_OUT:
     case CORE_ACCOUNT_LEAKED:
+    case CORE_TASK_VIOLATION:
         return "\033[31m";
     case CORE_TASK_BACKOFF:
     case CORE_TASK_STOP:
     case CORE_TASK_SKIPPED:
     case CORE_ACCOUNT_UNKNOWN:
+    case CORE_TASK_ANOMALY:
+    case CORE_RUN_ANOMALY:
         return "\033[33m";
     default:
         return "";
@@ -186,7 +212,10 @@ void progress_line(struct progress *progress, struct app *app, const struct core
     mf_buf_init(&text, 2048);
     mf_buf_init(&reason, 2048);
     if (progress_describe(progress, app, record, &text)) {
-        extra_reason(extra, &reason);
+        extra_member(extra, "anomaly", &reason);
+        if (reason.length > 0)
+            mf_buf_text(&reason, ": ");
+        extra_member(extra, reason.length > 0 ? "detail" : "reason", &reason);
         stamp(progress, app);
         if (record->node != CORE_NONE)
             fprintf(progress->out, "%-24s ", app_node_path(app, record->node));

@@ -29,8 +29,11 @@ struct app_observer progress_observer(struct progress *progress);
 void receipt_print(FILE *out, struct app *app, const struct app_receipt *receipt, bool colour);
 /* {"type":"receipt","run":...,"tasks":{...},"accounts":{...}} as design section 9 fixes it, without line end. */
 void receipt_json(struct mf_buf *out, const struct app *app, const struct app_receipt *receipt);
+/* Dollars with six places; needs 32 bytes. Returns `out`. */
+const char *usd_text(int64_t micro_usd, char out[32]);
 /* Appends the `reason` of a record's extra facts, escaped for a terminal; nothing when there is none. */
 void extra_reason(struct mf_span extra, struct mf_buf *out);
+void extra_member(struct mf_span extra, const char *name, struct mf_buf *out); /* the same for another text */
 /* Appends "exit 3", "signal 9", ... for a task.exited record. */
 void exit_text(const struct core_record *record, struct mf_buf *out);
 

@@ -25,23 +25,30 @@ const char *app_provider_name(const struct app *app, uint32_t provider)
     return provider < app->provider_count ? app->providers[provider].name : "?";
 }
 
-bool app_provider_enforces(const struct app *app, uint32_t provider)
+static const char *word_of(const struct app_provider *provider)
 {
-    return provider < app->provider_count && recipe_info(app->providers[provider].recipe)->scoped_tokens;
+    return provider->service ? "service" : "provider";
 }
 
 int app_provider_credential(void *context, bool fresh, struct mf_span *out, struct mf_error *error)
 {
     struct app_provider *provider = context;
-    bool command = provider->source != NULL && strncmp(provider->source, "command:", 8) == 0;
-    if ((!provider->credential_read || (fresh && command)) && provider->source != NULL) {
-        if (credential_read(provider->source, &provider->credential, error) != 0)
-            return mf_wrap(error, "provider `%s`", provider->name);
+    /* A command may know a newer one, and so may a file; a variable was taken out of the environment. */
+    bool again = provider->source != NULL && strncmp(provider->source, "env:", 4) != 0;
+    if ((!provider->credential_read || (fresh && again)) && provider->source != NULL) {
+        struct mf_buf value; /* what is there stays when nothing new can be read */
+        mf_buf_init_secret(&value, APP_CREDENTIAL_BYTES_MAX);
+        if (credential_read(provider->source, &value, error) != 0) {
+            mf_buf_free(&value);
+            return mf_wrap(error, "%s `%s`", word_of(provider), provider->name);
+        }
+        mf_buf_free(&provider->credential);
+        provider->credential = value;
         provider->credential_read = true;
     }
     if (provider->credential.length == 0)
-        return mf_fail(error, MF_USAGE, "provider `%s`: no operator's credential; give `--credential %s=file:PATH`",
-                       provider->name, provider->name);
+        return mf_fail(error, MF_USAGE, "%s `%s`: no operator's credential; give `--credential %s=file:PATH`",
+                       word_of(provider), provider->name, provider->name);
     *out = mf_buf_view(&provider->credential);
     return 0;
 }
@@ -60,13 +67,13 @@ int app_provider_address(struct app_provider *provider, const char *url, bool al
     char origin[ORIGIN_BYTES_MAX];
     bool loopback = false;
     if (net_check_base_url(url, &loopback, error) != 0)
-        return mf_wrap(error, "provider `%s`: base url", provider->name);
+        return mf_wrap(error, "%s `%s`: base url", word_of(provider), provider->name);
     if (app_provider_override(info) != NULL && !loopback && !allow_base_url)
         return mf_fail(error, MF_USAGE,
-                       "provider `%s`: %s points away from this machine (%s); give --allow-base-url if it is meant",
-                       provider->name, info->base_url_env, url);
+                       "%s `%s`: %s points away from this machine (%s); give --allow-base-url if it is meant",
+                       word_of(provider), provider->name, info->base_url_env, url);
     if (net_origin(url, origin, sizeof origin, error) != 0)
-        return mf_wrap(error, "provider `%s`: base url", provider->name);
+        return mf_wrap(error, "%s `%s`: base url", word_of(provider), provider->name);
     size_t length = strlen(url);
     while (length > 0 && url[length - 1] == '/')
         length--;
@@ -74,7 +81,16 @@ int app_provider_address(struct app_provider *provider, const char *url, bool al
     provider->origin = mf_strdup(origin);
     return provider->base_url != NULL && provider->origin != NULL
                ? 0
-               : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+               : mf_fail(error, MF_MEMORY, "%s `%s`: no memory", word_of(provider), provider->name);
+}
+
+/* What the gateway must know of it: made once, the same for every runner. */
+static int open_policy(struct app_provider *provider, struct mf_error *error)
+{
+    mf_buf_init(&provider->policy, APP_POLICY_BYTES_MAX);
+    if (recipe_policy(provider->recipe, &provider->policy, error) != 0)
+        return mf_wrap(error, "%s `%s`: policy", word_of(provider), provider->name);
+    return provider->policy.failed ? mf_fail(error, MF_LIMIT, "%s `%s`: its policy does not fit", word_of(provider), provider->name) : 0;
 }
 
 static int open_address(struct app *app, struct app_provider *provider, struct mf_error *error)
@@ -85,7 +101,7 @@ static int open_address(struct app *app, struct app_provider *provider, struct m
         NULL) { /* of an earlier run: the address that it used, whatever the environment says now */
         provider->origin = mf_alloc(ORIGIN_BYTES_MAX);
         return provider->origin != NULL ? net_origin(provider->base_url, provider->origin, ORIGIN_BYTES_MAX, error)
-                                        : mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+                                        : mf_fail(error, MF_MEMORY, "%s `%s`: no memory", word_of(provider), provider->name);
     }
     const char *url = override != NULL ? override : info->base_url;
     if (override == NULL && info->emulated) {
@@ -112,8 +128,8 @@ static int open_terms(struct app *app, const struct app_provider *provider, stru
         snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", info->terms[i].url);
     }
     return mf_fail(error, MF_USAGE,
-                   "provider `%s`: its terms are not accepted (%s); read them, then give --accept-terms %s",
-                   provider->name, list, provider->name);
+                   "%s `%s`: its terms are not accepted (%s); read them, then give --accept-terms %s",
+                   word_of(provider), provider->name, list, provider->name);
 }
 
 /* The graph's own source as text; a file is relative to the graph. */
@@ -153,7 +169,7 @@ int app_provider_source(struct app_provider *provider, const struct app_pair *gi
     if (provider->source == NULL && recipe_info(provider->recipe)->emulated)
         provider->source = mf_strdup("env:" EMULATOR_TOKEN);
     if (provider->source != NULL && credential_fault(provider->source) != NULL)
-        return mf_fail(error, MF_USAGE, "provider `%s`: credential: %s", provider->name,
+        return mf_fail(error, MF_USAGE, "%s `%s`: credential: %s", word_of(provider), provider->name,
                        credential_fault(provider->source));
     struct mf_span value;
     return app_provider_credential(provider, false, &value, error);
@@ -186,7 +202,7 @@ static int open_inputs(struct app *app, struct app_provider *provider, const str
     const struct json_document *document = graph_document(app->graph);
     provider->inputs = mf_calloc(info->inputs_count, sizeof *provider->inputs);
     if (provider->inputs == NULL)
-        return mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+        return mf_fail(error, MF_MEMORY, "%s `%s`: no memory", word_of(provider), provider->name);
     for (uint32_t i = 0; i < info->inputs_count; i++) {
         uint32_t node =
             declared->inputs != JSON_NONE ? json_member(document, declared->inputs, info->inputs[i]) : JSON_NONE;
@@ -194,35 +210,45 @@ static int open_inputs(struct app *app, struct app_provider *provider, const str
         mf_buf_init(&value, 8192);
         struct template_values none = {.run_id = mf_span(app->run_id)};
         if (node == JSON_NONE)
-            return mf_fail(error, MF_INPUT, "provider `%s`: input `%s` is missing; give it in providers.%s.inputs",
-                           provider->name, info->inputs[i], provider->name);
+            return mf_fail(error, MF_INPUT, "%s `%s`: input `%s` is missing; give it in %ss.%s.inputs",
+                           word_of(provider), provider->name, info->inputs[i], word_of(provider), provider->name);
         if (template_expand_node(app->graph, node, &none, &value, "input", error) != 0) {
             mf_buf_free(&value);
-            return mf_wrap(error, "provider `%s`: input `%s`", provider->name, info->inputs[i]);
+            return mf_wrap(error, "%s `%s`: input `%s`", word_of(provider), provider->name, info->inputs[i]);
         }
         char *text = mf_buf_take(&value);
         if (text == NULL)
-            return mf_fail(error, MF_MEMORY, "provider `%s`: no memory", provider->name);
+            return mf_fail(error, MF_MEMORY, "%s `%s`: no memory", word_of(provider), provider->name);
         provider->inputs[provider->input_count++] = (struct recipe_value){mf_span(info->inputs[i]), mf_span(text)};
     }
     return 0;
 }
 
-static int open_one(struct app *app, uint32_t index, struct mf_error *error)
+static int check_kind(const struct app_provider *provider, bool service, struct mf_error *error)
 {
-    struct app_provider *provider = &app->providers[index];
-    const struct graph_provider *declared = graph_provider(app->graph, index);
+    bool is_service = recipe_info(provider->recipe)->kind == RECIPE_KIND_SERVICE;
+    if (is_service && !service)
+        return mf_fail(error, MF_INPUT, "%s `%s`: its recipe is a service, which gives no accounts; it belongs into `services`",
+                       word_of(provider), provider->name);
+    if (!is_service && service)
+        return mf_fail(error, MF_INPUT, "service `%s`: its recipe gives accounts; it belongs into `providers`", provider->name);
+    return 0;
+}
+
+int app_source_open(struct app *app, struct app_provider *provider, const struct graph_provider *declared, bool service,
+                    struct mf_error *error)
+{
     char sha256[65];
     provider->name = declared->name;
+    provider->service = service;
     if (provider->recipe == NULL && recipes_load(&provider->recipe, declared->recipe, app->base_dir, error) != 0)
-        return mf_wrap(error, "provider `%s`", declared->name);
+        return mf_wrap(error, "%s `%s`", word_of(provider), declared->name);
     store_sha256(recipe_text(provider->recipe), sha256);
     mf_free(provider->recipe_sha256);
     provider->recipe_sha256 = mf_strdup(sha256);
     provider->rate_path = state_rate_path(app->state, provider->name);
-    if (recipe_info(provider->recipe)->kind == RECIPE_KIND_SERVICE)
-        return mf_fail(error, MF_INPUT, "provider `%s`: its recipe is a service, which gives no accounts",
-                       declared->name);
+    if (check_kind(provider, service, error) != 0 || open_policy(provider, error) != 0)
+        return -1;
     if (open_terms(app, provider, error) != 0 || open_address(app, provider, error) != 0 ||
         open_inputs(app, provider, declared, error) != 0)
         return -1;
@@ -288,9 +314,14 @@ int app_providers_open(struct app *app, struct mf_error *error)
         return mf_fail(error, MF_MEMORY, "providers: no memory");
     app->provider_count = count;
     for (uint32_t i = 0; i < count; i++)
-        if (open_one(app, i, error) != 0)
+        if (app_source_open(app, &app->providers[i], graph_provider(app->graph, i), false, error) != 0)
             return -1;
     return check_tasks(app, error);
+}
+
+bool app_provider_enforces(const struct app *app, uint32_t provider)
+{
+    return provider < app->provider_count && recipe_info(app->providers[provider].recipe)->scoped_tokens;
 }
 
 void app_provider_close(struct app_provider *provider)
@@ -305,6 +336,7 @@ void app_provider_close(struct app_provider *provider)
         mf_free((void *)(uintptr_t)provider->inputs[k].value.data);
     mf_free(provider->inputs);
     mf_buf_free(&provider->credential);
+    mf_buf_free(&provider->policy);
 }
 
 void app_providers_close(struct app *app)

@@ -182,8 +182,25 @@ static int store_values(struct app *app, const struct app_input *input, struct m
     return 0;
 }
 
+/* Does the record say what the input told, so that its text belongs to it? */
 static bool concerns(const struct core_record *record, const struct core_input *input)
 {
+    switch ((int)input->kind) {
+    case CORE_INPUT_RUNNER_DIED:
+        return record->kind == CORE_RUNNER_DIED;
+    case CORE_INPUT_AUDIT:
+        return record->kind == CORE_RUN_AUDIT;
+    case CORE_INPUT_VIOLATION:
+        return record->kind == CORE_TASK_VIOLATION || record->kind == CORE_TASK_ANOMALY || record->kind == CORE_RUN_ANOMALY;
+    case CORE_INPUT_USAGE:
+        return record->kind == CORE_TASK_USAGE;
+    case CORE_INPUT_BUDGET:
+        if (input->node == CORE_NONE)
+            return record->kind == CORE_RUN_DRAINING;
+        break;
+    default:
+        break;
+    }
     if (record->account != CORE_NONE && record->account != 0)
         return record->account == input->account;
     return record->node != CORE_NONE && record->node == input->node;
@@ -337,6 +354,11 @@ static void tell(struct app *app)
         case CORE_ACCOUNT_EXPIRING:
         case CORE_ACCOUNT_EXPIRED:
             app_account_forget(app, turn->record.account, false);
+            break;
+        case CORE_RUN_AUDIT: /* what is journaled binds the next runner */
+            app->audit_count = (uint64_t)turn->record.facts[0];
+            if (turn->payload != NULL)
+                memcpy(app->audit_head, turn->payload->sha256, sizeof app->audit_head);
             break;
         case CORE_ACCOUNT_CLAIMABLE:
             app_account_forget(app, turn->record.account, true);

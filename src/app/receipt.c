@@ -9,6 +9,11 @@
 
 void extra_reason(struct mf_span extra, struct mf_buf *out)
 {
+    extra_member(extra, "reason", out);
+}
+
+void extra_member(struct mf_span extra, const char *name, struct mf_buf *out)
+{
     struct mf_buf object, reason;
     struct json_document document;
     if (extra.length == 0)
@@ -19,7 +24,7 @@ void extra_reason(struct mf_span extra, struct mf_buf *out)
     mf_buf_span(&object, extra);
     mf_buf_char(&object, '}');
     if (json_scan(&document, mf_buf_view(&object), &json_limits_default, NULL) == 0) {
-        uint32_t node = json_member(&document, 0, "reason");
+        uint32_t node = json_member(&document, 0, name);
         if (node != JSON_NONE && json_text(&document, node, &reason) == 0)
             json_escape_shown(out, mf_buf_view(&reason), 400);
         json_document_free(&document);
@@ -35,6 +40,13 @@ void exit_text(const struct core_record *record, struct mf_buf *out)
         mf_buf_printf(out, "signal %lld", (long long)signal_number);
     else
         mf_buf_printf(out, "exit %lld", (long long)code);
+}
+
+/* "12.034500": millionths, without a float. */
+const char *usd_text(int64_t micro_usd, char out[32])
+{
+    snprintf(out, 32, "%lld.%06lld", (long long)(micro_usd / 1000000), (long long)(micro_usd % 1000000));
+    return out;
 }
 
 static const char *clock_text(int64_t at_ms, char out[16])
@@ -86,6 +98,28 @@ static void print_accounts(FILE *out, const struct app_receipt *receipt, const c
             colour[0] != '\0' ? "\033[0m" : "");
 }
 
+static void print_usage(FILE *out, const struct app_receipt *receipt)
+{
+    char usd[32];
+    for (uint32_t i = 0; i < receipt->used_count; i++) {
+        const struct app_used *used = &receipt->used[i];
+        fprintf(out, "  usage     %s: %llu requests, %llu input and %llu output tokens%s%s\n", used->service,
+                (unsigned long long)used->requests, (unsigned long long)(used->input_tokens + used->cached_tokens + used->cache_write_tokens),
+                (unsigned long long)used->output_tokens, used->priced ? ", $" : "", used->priced ? usd_text(used->micro_usd, usd) : "");
+    }
+}
+
+static void print_guard(FILE *out, struct app *app, const struct app_receipt *receipt)
+{
+    if (receipt->violations > 0)
+        fprintf(out, "  WATCHED   %u violations (`mayfly audit %s` says which)\n", receipt->violations, app_run_id(app));
+    if (receipt->audit_count > 0)
+        fprintf(out, "  audit     %llu lines, head %.16s (`mayfly audit %s --check-chain`)\n",
+                (unsigned long long)receipt->audit_count, receipt->audit_head, app_run_id(app));
+    if (receipt->without_sandbox > 0)
+        fprintf(out, "  sandbox   %u stages ran without one: the token was the only guard\n", receipt->without_sandbox);
+}
+
 void receipt_print(FILE *out, struct app *app, const struct app_receipt *receipt, bool colour)
 {
     char wall[24], until[16];
@@ -100,8 +134,10 @@ void receipt_print(FILE *out, struct app *app, const struct app_receipt *receipt
                 clock_text(receipt->expiring_until_ms, until));
     if (receipt->not_enforced > 0 && receipt->created > 0)
         fprintf(out,
-                "  note      permissions of %u accounts: not enforced by the provider (`mayfly plan` says which)\n",
+                "  note      permissions of %u accounts: not enforced (`mayfly plan` says which)\n",
                 receipt->not_enforced);
+    print_usage(out, receipt);
+    print_guard(out, app, receipt);
     if (receipt->open > 0)
         fprintf(out, "  OPEN      %u accounts are not settled\n", receipt->open);
     print_leaks(out, app);
@@ -118,6 +154,43 @@ static void write_tasks(struct json_writer *writer, const struct app_receipt *re
     for (int state = 0; state < CORE_TASK_STATE_COUNT; state++)
         if (core_task_final((enum core_task_state)state) || receipt->tasks[state] > 0)
             json_member_u64(writer, core_task_state_name((enum core_task_state)state), receipt->tasks[state]);
+    json_close_object(writer);
+}
+
+static void write_usage(struct json_writer *writer, const struct app_receipt *receipt)
+{
+    char usd[32];
+    json_key(writer, "usage");
+    json_open_object(writer);
+    for (uint32_t i = 0; i < receipt->used_count; i++) {
+        const struct app_used *used = &receipt->used[i];
+        json_key(writer, used->service);
+        json_open_object(writer);
+        json_member_u64(writer, "requests", used->requests);
+        json_member_u64(writer, "input_tokens", used->input_tokens);
+        json_member_u64(writer, "output_tokens", used->output_tokens);
+        json_member_u64(writer, "cached_tokens", used->cached_tokens);
+        json_member_u64(writer, "cache_write_tokens", used->cache_write_tokens);
+        if (used->priced) {
+            json_key(writer, "usd");
+            json_raw_value(writer, mf_span(usd_text(used->micro_usd, usd)));
+        }
+        json_close_object(writer);
+    }
+    json_close_object(writer);
+}
+
+static void write_guard(struct json_writer *writer, const struct app_receipt *receipt)
+{
+    json_key(writer, "audit");
+    json_open_object(writer);
+    json_member_u64(writer, "count", receipt->audit_count);
+    json_member_string(writer, "head", receipt->audit_head[0] != '\0' ? receipt->audit_head : NULL);
+    json_member_u64(writer, "violations", receipt->violations);
+    json_close_object(writer);
+    json_key(writer, "sandbox");
+    json_open_object(writer);
+    json_member_u64(writer, "without", receipt->without_sandbox);
     json_close_object(writer);
 }
 
@@ -140,6 +213,8 @@ void receipt_json(struct mf_buf *out, const struct app *app, const struct app_re
     json_member_u64(&writer, "leaked", receipt->leaked);
     json_close_object(&writer);
     json_member_u64(&writer, "not_enforced", receipt->not_enforced);
+    write_usage(&writer, receipt);
+    write_guard(&writer, receipt);
     json_member_i64(&writer, "wall_ms", receipt->wall_ms);
     json_key(&writer, "provider");
     json_open_object(&writer);

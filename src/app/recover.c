@@ -24,24 +24,32 @@
 
 /* --- what the row says --- */
 
+static void write_provider(struct json_writer *writer, const struct app_provider *provider)
+{
+    json_open_object(writer);
+    json_member_string(writer, "name", provider->name);
+    json_member_string(writer, "recipe", recipe_info(provider->recipe)->name);
+    json_member_string(writer, "sha256", provider->recipe_sha256);
+    json_member_string(writer, "base_url", provider->base_url);
+    json_member_string(writer, "origin", provider->origin);
+    json_member_bool(writer, "served", provider->served);
+    if (provider->service)
+        json_member_bool(writer, "service", true);
+    json_member_string(writer, "credential", provider->source);
+    json_member_span(writer, "text", recipe_text(provider->recipe));
+    json_close_object(writer);
+}
+
 static void write_providers(const struct app *app, struct mf_buf *out)
 {
     struct json_writer writer;
     json_begin(&writer, out);
     json_open_array(&writer);
-    for (uint32_t i = 0; i < app->provider_count; i++) {
-        const struct app_provider *provider = &app->providers[i];
-        json_open_object(&writer);
-        json_member_string(&writer, "name", provider->name);
-        json_member_string(&writer, "recipe", recipe_info(provider->recipe)->name);
-        json_member_string(&writer, "sha256", provider->recipe_sha256);
-        json_member_string(&writer, "base_url", provider->base_url);
-        json_member_string(&writer, "origin", provider->origin);
-        json_member_bool(&writer, "served", provider->served);
-        json_member_string(&writer, "credential", provider->source);
-        json_member_span(&writer, "text", recipe_text(provider->recipe));
-        json_close_object(&writer);
-    }
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        write_provider(&writer, &app->providers[i]);
+    for (uint32_t i = 0; i < app->service_count; i++)
+        if (app->services[i].used)
+            write_provider(&writer, &app->services[i].source);
     json_close_array(&writer);
 }
 
@@ -55,6 +63,7 @@ static void write_options(const struct app *app, struct mf_buf *out)
     json_member_bool(&writer, "strict_teardown", app->options.strict_teardown);
     json_member_u64(&writer, "running", app->limits.running_max);
     json_member_i64(&writer, "run_timeout_ms", app->limits.run_timeout_ms);
+    json_member_i64(&writer, "agent_uid", app->options.agent_uid);
     json_close_object(&writer);
 }
 
@@ -159,21 +168,35 @@ static int take_provider(struct app_provider *provider, const struct json_docume
     return result;
 }
 
+/* A service has never the name of a provider. */
+static struct app_provider *provider_named(const struct app *app, const struct json_document *document, uint32_t name)
+{
+    for (uint32_t i = 0; i < app->provider_count; i++)
+        if (json_is(document, name, graph_provider(app->graph, i)->name))
+            return &app->providers[i];
+    for (uint32_t i = 0; i < app->service_count; i++)
+        if (json_is(document, name, graph_service(app->graph, i)->source.name))
+            return &app->services[i].source;
+    return NULL;
+}
+
 static int take_providers(struct app *app, struct mf_span json, struct mf_error *error)
 {
     struct json_document document;
     uint32_t count = graph_provider_count(app->graph);
     app->providers = mf_calloc(count, sizeof *app->providers);
     app->provider_count = count;
-    if (app->providers == NULL || json_scan_error(&document, json, &json_limits_default, error) != 0)
+    app->services = mf_calloc(graph_service_count(app->graph), sizeof *app->services);
+    app->service_count = graph_service_count(app->graph);
+    if (app->providers == NULL || app->services == NULL || json_scan_error(&document, json, &json_limits_default, error) != 0)
         return mf_wrap(error, "run: providers");
     int result = json_kind(&document, 0) == JSON_ARRAY ? 0 : mf_fail(error, MF_STATE, "run: providers are no list");
     for (uint32_t entry = json_first(&document, 0); result == 0 && entry != JSON_NONE;
-         entry = json_next(&document, 0, entry))
-        for (uint32_t i = 0; i < count && result == 0; i++)
-            if (app->providers[i].recipe == NULL &&
-                json_is(&document, json_member(&document, entry, "name"), graph_provider(app->graph, i)->name))
-                result = take_provider(&app->providers[i], &document, entry, error);
+         entry = json_next(&document, 0, entry)) {
+        struct app_provider *provider = provider_named(app, &document, json_member(&document, entry, "name"));
+        if (provider != NULL && provider->recipe == NULL)
+            result = take_provider(provider, &document, entry, error);
+    }
     json_document_free(&document);
     return result;
 }
@@ -190,6 +213,9 @@ static int take_options(struct app *app, struct mf_span json, struct mf_error *e
     if (app->options.running == 0 && json_int(&document, json_member(&document, 0, "running"), &number) == 0 &&
         number > 0 && number <= 100000)
         app->options.running = (uint32_t)number;
+    uint32_t uid = json_member(&document, 0, "agent_uid");
+    if (app->options.agent_uid == 0 && uid != JSON_NONE && json_int(&document, uid, &number) == 0 && number > 0)
+        app->options.agent_uid = number;
     if (json_bool(&document, json_member(&document, 0, "strict_teardown"), &strict) == 0 && strict)
         app->options.strict_teardown = true;
     json_document_free(&document);
@@ -241,9 +267,10 @@ int app_open_existing(struct app *app, struct mf_error *error)
 
 static int apply(void *context, const struct core_record *record, struct mf_span extra, struct mf_error *error)
 {
-    (void)extra;
     struct app *app = context;
     app->records_total++;
+    if (app_heard_replay(app, record, extra, error) != 0)
+        return -1;
     if (record->kind == CORE_RUNNER_STARTED) {
         app->runner_generation = (uint32_t)record->facts[0];
         app->left_runner_pid = record->facts[1];

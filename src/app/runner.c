@@ -5,6 +5,7 @@
 #include "base/crash.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int class_named(const char *name)
@@ -24,9 +25,23 @@ static bool node_of(struct app *app, uint64_t stage, struct core_input *input)
     return true;
 }
 
+static void push_death(struct app *app, const char *reason)
+{
+    struct app_payload *payload = app_payload_new();
+    app_payload_reason(payload, reason);
+    app->runner_dead = true;
+    app_note(app, "runner: %s", reason);
+    app_push(app, &(struct core_input){.kind = CORE_INPUT_RUNNER_DIED, .generation = app->runner_generation}, payload);
+}
+
 static void on_up(void *context, int64_t pid, int64_t birth)
 {
     struct app *app = context;
+    struct mf_error error;
+    if (app_policies_send(app, &error) != 0) {
+        push_death(app, error.text);
+        return;
+    }
     app_push(app,
              &(struct core_input){
                  .kind = CORE_INPUT_RUNNER_UP, .generation = app->runner_generation, .pid = pid, .birth = birth},
@@ -71,9 +86,17 @@ static void on_spawn_failed(void *context, uint64_t stage, const char *class_nam
 
 static void on_started(void *context, uint64_t stage, int64_t pid, int64_t birth)
 {
+    struct app *app = context;
     struct core_input input = {.kind = CORE_INPUT_STARTED, .pid = pid, .birth = birth};
-    if (node_of(context, stage, &input))
-        app_push(context, &input, NULL);
+    if (!node_of(app, stage, &input))
+        return;
+    struct app_payload *payload = NULL;
+    if (!app_stage_find(app, stage)->walled) { /* for the receipt: its token was the only guard */
+        payload = app_payload_new();
+        mf_buf_text(&payload->extra, "\"sandbox\":false");
+        app->stages_without_sandbox++;
+    }
+    app_push(app, &input, payload);
 }
 
 static void on_exited(void *context, const struct runner_exit *exit)
@@ -129,15 +152,6 @@ static void on_dropped(void *context, uint64_t lease)
     app_push(context, &(struct core_input){.kind = CORE_INPUT_DROPPED, .lease = lease}, NULL);
 }
 
-static void push_death(struct app *app, const char *reason)
-{
-    struct app_payload *payload = app_payload_new();
-    app_payload_reason(payload, reason);
-    app->runner_dead = true;
-    app_note(app, "runner: %s", reason);
-    app_push(app, &(struct core_input){.kind = CORE_INPUT_RUNNER_DIED, .generation = app->runner_generation}, payload);
-}
-
 static void on_died(void *context, const char *reason)
 {
     push_death(context, reason);
@@ -152,6 +166,12 @@ static const struct runner_handlers handlers = {
     .exited = on_exited,
     .result = on_result,
     .dropped = on_dropped,
+    .anomaly = app_heard_anomaly,
+    .account_dead = app_heard_account_dead,
+    .service_refused = app_heard_service_refused,
+    .budget = app_heard_budget,
+    .usage = app_heard_usage,
+    .audit_head = app_heard_audit_head,
     .died = on_died,
 };
 
@@ -182,6 +202,10 @@ int app_start_runner(struct app *app)
         .run_id = app->run_id,
         .path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         .running_max = app->limits.running_max,
+        .agent_uid = app->options.agent_uid > 0 ? app->options.agent_uid : -1,
+        .anchored_count = app->audit_count,
+        .anchored_head = app->audit_head,
+        .ca_file = getenv("MAYFLY_CA_FILE"),
 #ifdef MAYFLY_CRASHPOINTS
         .crash_points = true,
 #endif

@@ -2,15 +2,13 @@
  * stage.c - what the core wants of the runner becomes messages: prepare, lease, spawn, signal, drop, finish
  *
  * A stage that cannot be built (a value that its templates need is missing, an argument is too long) comes back as a failure of
- * class refused with the reason: trying again would not help. Leases are kept until the spawn that they belong to.
+ * class refused with the reason: trying again would not help.
  */
 #include "app/app_private.h"
 
 #include "app/strings.h"
+#include "app/walls.h"
 #include "base/alloc.h"
-#include "base/assert.h"
-#include "base/crash.h"
-#include "json/write.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,21 +156,25 @@ static int build_prepare(struct app *app, const struct core_command *command, st
 static int start_prepare(struct app *app, const struct core_command *command)
 {
     struct stage_texts texts;
+    struct walls_texts walls;
     struct graph_workspace workspace = {0};
     struct runner_prepare prepare;
     struct mf_error error;
     int result = 0;
     texts_init(&texts, app, command->node);
-    if (build_prepare(app, command, &texts, &workspace, &prepare, &error) != 0) {
+    walls_texts_init(&walls);
+    if (build_prepare(app, command, &texts, &workspace, &prepare, &error) != 0 ||
+        walls_make(app, command->node, false, &walls, &prepare.walls, &error) != 0) {
         fail_stage(app, command, class_of(&error), error.text);
     } else if (runner_send_prepare(app->runner, &prepare, &error) == 0) {
-        app_stage_add(app, command->stage, command->node, command->attempt);
+        app_stage_add(app, command->stage, command->node, command->attempt, CORE_STAGE_PREPARE);
     } else if (error.code == MF_LIMIT && !runner_ready(app->runner)) {
         result = -1;
     } else {
         fail_stage(app, command, class_of(&error), error.text);
     }
     graph_workspace_free(&workspace);
+    walls_texts_free(&walls);
     texts_free(&texts);
     return result;
 }
@@ -287,172 +289,133 @@ static void fill_spawn(struct app *app, const struct core_command *command, stru
     };
 }
 
-/* --- leases --- */
+/* --- services --- */
 
-static int put_variable(void *context, struct mf_span name, struct mf_span value)
+struct stage_uses {
+    struct runner_use *uses;   /* owned */
+    struct strings *variables; /* owned; one for each */
+    uint32_t count;
+};
+
+static void uses_free(struct stage_uses *uses)
 {
-    return strings_add_variable(context, name, value);
+    for (uint32_t i = 0; uses->variables != NULL && i < uses->count; i++)
+        strings_free(&uses->variables[i]);
+    mf_free(uses->variables);
+    mf_free(uses->uses);
 }
 
-static void write_account(struct mf_buf *out, const struct app *app, const struct app_provider *provider,
-                          const struct app_account *account, struct strings *environment)
+/* What the stage sees of each of its services: marks, which the runner replaces. */
+static int make_uses(struct app *app, uint32_t task, struct stage_uses *out, struct mf_error *error)
 {
-    (void)app;
-    struct json_writer writer;
-    const struct runner_variable *variables = strings_variables(environment);
-    json_begin(&writer, out);
-    json_open_object(&writer);
-    json_member_string(&writer, "provider", provider->name);
-    json_key(&writer, "account");
-    json_raw_value(&writer, account->ids.length > 0 ? mf_buf_view(&account->ids) : MF_SPAN("{}"));
-    json_key(&writer, "environment");
-    json_open_object(&writer);
-    for (uint32_t i = 0; variables != NULL && i < environment->count; i++) {
-        json_key_span(&writer, variables[i].name);
-        json_string_span(&writer, variables[i].value);
+    uint32_t count = graph_use_count(app->graph, task);
+    *out = (struct stage_uses){.uses = mf_calloc(count, sizeof *out->uses),
+                               .variables = mf_calloc(count, sizeof *out->variables)};
+    if (out->uses == NULL || out->variables == NULL)
+        return mf_fail(error, MF_MEMORY, "services: no memory");
+    for (; out->count < count; out->count++) {
+        uint32_t service = graph_use(app->graph, task, out->count);
+        struct strings *variables = &out->variables[out->count];
+        struct mf_span none = {"", 0};
+        strings_init(variables, APP_VALUES_BYTES_MAX, false);
+        if (app_agent_variables(&app->services[service].source, none, none, variables, error) != 0) {
+            out->count++;
+            return -1;
+        }
+        out->uses[out->count] = (struct runner_use){.service = app_service_id(service),
+                                                    .environment = strings_variables(variables),
+                                                    .environment_count = variables->count};
+        if (variables->no_memory) {
+            out->count++;
+            return mf_fail(error, MF_MEMORY, "services: no memory");
+        }
     }
-    json_close_object(&writer);
-    json_close_object(&writer);
-}
-
-static int add_secrets(struct strings *secrets, struct mf_span json)
-{
-    struct json_document document;
-    if (json.length == 0 || json_scan(&document, json, &json_limits_default, NULL) != 0)
-        return 0;
-    int result = 0;
-    for (uint32_t key = json_first(&document, 0); key != JSON_NONE && result == 0; key = json_next(&document, 0, key)) {
-        result = json_text(&document, json_value(&document, key), &secrets->bytes);
-        if (result == 0)
-            result = mf_buf_char(&secrets->bytes, '\0');
-        secrets->count += result == 0;
-    }
-    json_document_free(&document);
-    return result;
-}
-
-static int send_lease(struct app *app, const struct app_lease *lease, uint64_t stage, struct mf_error *error)
-{
-    struct core_account_view view;
-    const struct graph_task *task = task_of(app, lease->node);
-    core_account(app->core, lease->account, &view);
-    const struct app_provider *provider = &app->providers[view.provider];
-    struct app_account *account = app_account_at(app, lease->account);
-    const struct graph_slot *slot = &graph_slots(app->graph)[task->slot_first + lease->slot];
-    struct strings environment, secrets;
-    struct mf_buf json;
-    strings_init(&environment, APP_VALUES_BYTES_MAX, true);
-    strings_init(&secrets, APP_VALUES_BYTES_MAX, true);
-    mf_buf_init_secret(&json, 2 * APP_VALUES_BYTES_MAX);
-    struct recipe_vars vars = {.base_url = mf_span(provider->base_url),
-                               .inputs = provider->inputs,
-                               .input_count = provider->input_count,
-                               .ids_json = mf_buf_view(&account->ids),
-                               .secrets_json = mf_buf_view(&account->secrets),
-                               .now_ms = app_now(app)};
-    int result = recipe_inject(provider->recipe, &vars, put_variable, &environment, error);
-    if (result == 0 && add_secrets(&secrets, mf_buf_view(&account->secrets)) != 0)
-        result = mf_fail(error, MF_LIMIT, "account %u: its secrets do not fit", lease->account);
-    if (result == 0) {
-        write_account(&json, app, provider, account, &environment);
-        struct runner_lease message = {.lease = lease->lease,
-                                       .stage = stage,
-                                       .environment = strings_variables(&environment),
-                                       .environment_count = slot->environment ? environment.count : 0,
-                                       .name = task->slot_count > 1 ? slot->name : (struct mf_span){"", 0},
-                                       .account_json = mf_buf_view(&json),
-                                       .secrets = strings_spans(&secrets),
-                                       .secret_count = secrets.count};
-        result = environment.no_memory || secrets.no_memory || json.failed
-                     ? mf_fail(error, MF_MEMORY, "account %u: no memory for its lease", lease->account)
-                     : runner_send_lease(app->runner, &message, error);
-        CRASH_POINT(8);
-    }
-    mf_buf_free(&json);
-    strings_free(&secrets);
-    strings_free(&environment);
-    return result;
-}
-
-static int keep_lease(struct app *app, const struct core_command *command)
-{
-    uint32_t slot = 0;
-    for (uint32_t s = 0; s < task_of(app, command->node)->slot_count; s++)
-        if (core_slot_account(app->core, command->node, s) == command->account)
-            slot = s;
-    int grown = mf_grow((void **)&app->leases, &app->lease_capacity, app->lease_count + 1, sizeof *app->leases, 16);
-    mf_assert(grown == 0);
-    app->leases[app->lease_count++] = (struct app_lease){command->lease, command->node, command->account, slot};
     return 0;
 }
 
-/* Takes the node's leases out of the waiting list; the caller frees the result. */
-static uint64_t *take_leases(struct app *app, const struct core_command *command, uint32_t *count,
-                             struct mf_error *error)
+/* A task's money is for the attempt: what the agent used up is not there for its verify. */
+static int64_t budget_of(const struct app *app, const struct core_command *command)
 {
-    uint64_t *leases = mf_calloc(app->lease_count, sizeof *leases);
-    size_t kept = 0;
-    bool failed = leases == NULL && mf_fail(error, MF_MEMORY, "leases: no memory") != 0;
-    *count = 0;
-    for (size_t i = 0; i < app->lease_count; i++) {
-        if (app->leases[i].node != command->node) {
-            app->leases[kept++] = app->leases[i];
-            continue;
-        }
-        if (failed || send_lease(app, &app->leases[i], command->stage, error) != 0)
-            failed = true;
-        else
-            leases[(*count)++] = app->leases[i].lease;
-    }
-    app->lease_count = kept;
-    if (failed) {
-        mf_free(leases);
-        return NULL;
-    }
-    return leases;
+    int64_t budget = graph_task_budget_micro_usd(app->graph, app_node_task(app, command->node));
+    if (budget < 0 || command->stage_kind != CORE_STAGE_VERIFY)
+        return budget;
+    int64_t spent = usage_book_spent(&app->usage, command->node, command->attempt, CORE_STAGE_AGENT);
+    return spent < budget ? budget - spent : 0;
+}
+
+/* --- sending it --- */
+
+struct spawn_parts {
+    struct stage_texts texts;
+    struct walls_texts walls;
+    struct stage_uses uses;
+    struct runner_input *inputs; /* owned */
+    uint64_t *leases;            /* owned */
+};
+
+static void parts_free(struct spawn_parts *parts)
+{
+    mf_free(parts->leases);
+    mf_free(parts->inputs);
+    uses_free(&parts->uses);
+    walls_texts_free(&parts->walls);
+    texts_free(&parts->texts);
+}
+
+static int build_spawn(struct app *app, const struct core_command *command, struct spawn_parts *parts,
+                       struct runner_spawn *spawn, struct mf_error *error)
+{
+    bool agent = command->stage_kind == CORE_STAGE_AGENT;
+    if (build_texts(app, command, &parts->texts, error) != 0)
+        return -1;
+    if (agent && add_inputs(app, task_of(app, command->node), &parts->texts.inputs) != 0)
+        return mf_fail(error, MF_LIMIT, "inputs: the list does not fit");
+    fill_spawn(app, command, &parts->texts, spawn);
+    if (walls_make(app, command->node, true, &parts->walls, &spawn->walls, error) != 0 ||
+        make_uses(app, app_node_task(app, command->node), &parts->uses, error) != 0)
+        return -1;
+    spawn->uses = parts->uses.uses;
+    spawn->use_count = parts->uses.count;
+    spawn->budget_micro_usd = budget_of(app, command);
+    spawn->inputs = parts->inputs = make_inputs(&parts->texts.inputs, &spawn->input_count);
+    if (parts->inputs == NULL)
+        parts->texts.inputs.no_memory = true;
+    return texts_check(&parts->texts, error);
 }
 
 static int start_spawn(struct app *app, const struct core_command *command)
 {
-    struct stage_texts texts;
+    struct spawn_parts parts = {0};
     struct runner_spawn spawn;
     struct mf_error error = {0};
     uint32_t lease_count = 0;
-    struct runner_input *inputs = NULL;
-    uint64_t *leases = NULL;
     if (!runner_ready(app->runner))
         return -1;
-    texts_init(&texts, app, command->node);
-    bool built = build_texts(app, command, &texts, &error) == 0;
-    if (built && command->stage_kind == CORE_STAGE_AGENT &&
-        add_inputs(app, task_of(app, command->node), &texts.inputs) != 0)
-        built = mf_fail(&error, MF_LIMIT, "inputs: the list does not fit") == 0;
-    leases = take_leases(app, command, &lease_count, &error);
-    if (built && leases != NULL) {
-        fill_spawn(app, command, &texts, &spawn);
-        spawn.leases = leases;
+    texts_init(&parts.texts, app, command->node);
+    walls_texts_init(&parts.walls);
+    bool built = build_spawn(app, command, &parts, &spawn, &error) == 0;
+    parts.leases = app_leases_send(app, command, &lease_count, built ? &error : NULL);
+    built = built && parts.leases != NULL;
+    if (built) {
+        spawn.leases = parts.leases;
         spawn.lease_count = lease_count;
-        spawn.inputs = inputs = make_inputs(&texts.inputs, &spawn.input_count);
-        app_stage_add(app, command->stage, command->node, command->attempt);
-        if (inputs == NULL)
-            texts.inputs.no_memory = true;
-        if (texts_check(&texts, &error) != 0 || runner_send_spawn(app->runner, &spawn, &error) != 0) {
+        app_stage_add(app, command->stage, command->node, command->attempt, command->stage_kind)->walled =
+            spawn.walls.sandbox;
+        if (runner_send_spawn(app->runner, &spawn, &error) != 0) {
             app_stage_remove(app, command->stage);
             built = false;
         }
     }
-    if (!built || leases == NULL)
+    if (!built)
         fail_stage(app, command, class_of(&error), error.text);
-    mf_free(leases);
-    mf_free(inputs);
-    texts_free(&texts);
+    parts_free(&parts);
     return 0;
 }
 
 int app_execute_stage(struct app *app, const struct core_command *command)
 {
     if (command->kind == CORE_COMMAND_LEASE)
-        return keep_lease(app, command);
+        return app_lease_keep(app, command);
     if (app->runner == NULL) {
         fail_stage(app, command, CORE_CLASS_INFRASTRUCTURE, "the runner is not there");
         return 0;

@@ -26,6 +26,8 @@ void strings_free(struct strings *strings)
 
 int strings_add(struct strings *strings, struct mf_span text)
 {
+    if (text.length > 0 && memchr(text.data, '\0', text.length) != NULL)
+        return -1; /* what follows it would be another text */
     if (mf_buf_span(&strings->bytes, text) != 0 || mf_buf_char(&strings->bytes, '\0') != 0)
         return -1;
     strings->count++;

@@ -56,6 +56,14 @@ struct app_stage *app_stage_find(struct app *app, uint64_t seq)
     return NULL;
 }
 
+static size_t free_slot(const struct app *app, uint64_t seq)
+{
+    size_t i = slot_of(app, seq);
+    while (app->stages[i].seq != 0)
+        i = (i + 1) & (app->stage_capacity - 1);
+    return i;
+}
+
 static void stages_grow(struct app *app)
 {
     struct app_stage *old = app->stages;
@@ -63,26 +71,42 @@ static void stages_grow(struct app *app)
     app->stage_capacity = old_capacity > 0 ? old_capacity * 2 : 64;
     app->stages = mf_calloc(app->stage_capacity, sizeof *app->stages);
     mf_assert(app->stages != NULL);
-    app->stage_count = 0;
     for (size_t i = 0; i < old_capacity; i++)
         if (old[i].seq != 0)
-            *app_stage_add(app, old[i].seq, old[i].node, old[i].attempt) = old[i];
+            app->stages[free_slot(app, old[i].seq)] = old[i];
+    app->stage_count = 0;
+    for (size_t i = 0; i < app->stage_capacity; i++)
+        app->stage_count += app->stages[i].seq != 0;
     mf_free(old);
 }
 
-struct app_stage *app_stage_add(struct app *app, uint64_t seq, uint32_t node, uint32_t attempt)
+struct app_stage *app_stage_add(struct app *app, uint64_t seq, uint32_t node, uint32_t attempt, enum core_stage kind)
 {
     struct app_stage *known = app_stage_find(app, seq);
     if (known != NULL)
         return known;
     if ((app->stage_count + 1) * 2 > app->stage_capacity)
         stages_grow(app);
-    size_t i = slot_of(app, seq);
-    while (app->stages[i].seq != 0)
-        i = (i + 1) & (app->stage_capacity - 1);
-    app->stages[i] = (struct app_stage){.seq = seq, .node = node, .attempt = attempt};
+    size_t i = free_slot(app, seq);
+    app->stages[i] = (struct app_stage){.seq = seq, .node = node, .attempt = attempt, .kind = kind};
     app->stage_count++;
+    app->past[app->past_next++ % APP_PAST_STAGES] = (struct app_past){seq, node, attempt, kind};
     return &app->stages[i];
+}
+
+bool app_stage_past(struct app *app, uint64_t seq, struct app_past *out)
+{
+    const struct app_stage *stage = app_stage_find(app, seq);
+    if (stage != NULL) {
+        *out = (struct app_past){seq, stage->node, stage->attempt, stage->kind};
+        return true;
+    }
+    for (uint32_t i = 0; seq != 0 && i < APP_PAST_STAGES; i++)
+        if (app->past[i].seq == seq) {
+            *out = app->past[i];
+            return true;
+        }
+    return false;
 }
 
 void app_stage_remove(struct app *app, uint64_t seq)

@@ -1,6 +1,7 @@
 /* view.c - what observers and reports may know of a run: names, the exit code of an error, the receipt's figures */
 #include "app/app_private.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* --- views --- */
@@ -84,8 +85,53 @@ static void count_accounts(const struct app *app, struct app_receipt *out)
             continue;
         if (view.state == CORE_ACCOUNT_STATE_EXPIRING && view.expires_ms > out->expiring_until_ms)
             out->expiring_until_ms = view.expires_ms;
-        if (view.state != CORE_ACCOUNT_STATE_ABSENT && !app_provider_enforces(app, view.provider))
-            out->not_enforced++;
+    }
+}
+
+static void add_figures(const struct usage_figures *figures, uint64_t *requests, uint64_t *tokens, int64_t *micro_usd)
+{
+    *requests += figures->requests;
+    *tokens += figures->input_tokens + figures->output_tokens + figures->cached_tokens + figures->cache_write_tokens;
+    *micro_usd += figures->micro_usd > 0 ? figures->micro_usd : 0;
+}
+
+void app_spent(const struct app *app, uint32_t node, uint32_t attempt, uint64_t *requests, uint64_t *tokens, int64_t *micro_usd)
+{
+    *requests = *tokens = 0;
+    *micro_usd = 0;
+    for (uint32_t service = 0; service < app->usage.service_count; service++) {
+        if (node == CORE_NONE) {
+            add_figures(&app->usage.sums[service], requests, tokens, micro_usd);
+            continue;
+        }
+        for (uint32_t kind = CORE_STAGE_AGENT; kind <= CORE_STAGE_VERIFY; kind++) {
+            const struct usage_key key = {node, attempt, service, kind};
+            const struct usage_figures *figures = usage_book_get(&app->usage, &key);
+            if (figures != NULL)
+                add_figures(figures, requests, tokens, micro_usd);
+        }
+    }
+}
+
+uint32_t app_violations(const struct app *app)
+{
+    return app->violations;
+}
+
+static void count_usage(const struct app *app, struct app_receipt *out)
+{
+    for (uint32_t i = 0; i < app->usage.service_count && i < APP_SERVICES_MAX; i++) {
+        const struct usage_figures *sum = &app->usage.sums[i];
+        if (sum->requests == 0)
+            continue;
+        struct app_used *used = &out->used[out->used_count++];
+        *used = (struct app_used){.service = graph_service(app->graph, i)->source.name,
+#define X(name, member) .member = sum->member,
+                                  USAGE_COUNTS(X)
+#undef X
+                                  .micro_usd = sum->micro_usd,
+                                  .priced = app->services[i].source.recipe != NULL &&
+                                            recipe_has_prices(app->services[i].source.recipe)};
     }
 }
 
@@ -104,6 +150,11 @@ void app_receipt(const struct app *app, struct app_receipt *out)
     for (int state = CORE_ACCOUNT_STATE_CREATING; state <= CORE_ACCOUNT_STATE_DELETING; state++)
         out->open += totals.accounts[state];
     count_accounts(app, out);
+    count_usage(app, out);
+    out->audit_count = app->audit_count;
+    snprintf(out->audit_head, sizeof out->audit_head, "%s", app->audit_head);
+    out->without_sandbox = app->stages_without_sandbox;
+    out->violations = app->violations;
     out->wall_ms = app_now(app) - (app->options.mode == APP_RUN ? app->opened_ms : app->base_ms);
     if (app->provision != NULL) {
         struct provision_counters counters;

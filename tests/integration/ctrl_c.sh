@@ -34,6 +34,7 @@ expect_status 130 "ended by SIGINT"
 
 mayfly show last --json
 expect_status 0
+grep -q '"exit":130' "$OUT" || fail "show says another exit code than the process: $(cat "$OUT")"
 mayfly accounts last --open --json
 grep -q mayfly- "$OUT" && fail "accounts are open: $(cat "$OUT")"
 finish
