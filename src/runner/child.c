@@ -69,6 +69,40 @@ static int join_cgroup(int cgroup_fd)
     return fd >= 0 && write(fd, "0", 1) == 1 ? 0 : -1;
 }
 
+/* Raw calls: the C library would tell threads that are not there. What the parent's death means is forgotten with the uid. */
+static int change_user(const struct child_entry *entry)
+{
+    const struct child_plan *plan = entry->plan;
+    if (!plan->change_user)
+        return 0;
+    if (syscall(SYS_setgroups, 0, NULL) != 0 || syscall(SYS_setresgid, plan->gid, plan->gid, plan->gid) != 0 ||
+        syscall(SYS_setresuid, plan->uid, plan->uid, plan->uid) != 0)
+        return -1;
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == entry->parent ? 0 : -1;
+}
+
+/* Everything from 3 on closes, at once or with exec, but for what the plan keeps. */
+static int close_others(const struct child_plan *plan)
+{
+    if (plan->keep_count == 0)
+        return close_range(3, ~0U, 0);
+    int result = close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    for (uint32_t i = 0; i < plan->keep_count && result == 0; i++)
+        result = fcntl(plan->keep_fds[i], F_SETFD, 0);
+    return result;
+}
+
+static int join_groups(const struct child_entry *entry)
+{
+    const struct child_plan *plan = entry->plan;
+    if (entry->join && plan->cgroup_fd >= 0 && join_cgroup(plan->cgroup_fd) != 0)
+        return -1;
+    for (uint32_t i = 0; i < plan->join_count; i++)
+        if (write(plan->join_fds[i], "0", 1) != 1)
+            return -1;
+    return 0;
+}
+
 /* Between clone and exec: system calls only. */
 static int child_main(void *argument)
 {
@@ -78,12 +112,12 @@ static int child_main(void *argument)
     sigemptyset(&none);
     if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != entry->parent)
         child_fail(entry->failure, CHILD_STEP_SETUP);
-    if (entry->join && plan->cgroup_fd >= 0 && join_cgroup(plan->cgroup_fd) != 0)
+    if (join_groups(entry) != 0)
         child_fail(entry->failure, CHILD_STEP_SETUP);
     if (fchdir(plan->directory_fd) != 0 || dup2(plan->input_fd, 0) < 0 || dup2(plan->output_fd, 1) < 0 ||
         dup2(plan->error_fd, 2) < 0 || setrlimit(RLIMIT_NOFILE, &plan->descriptors) != 0)
         child_fail(entry->failure, CHILD_STEP_SETUP);
-    if (close_range(3, ~0U, 0) != 0 || sigprocmask(SIG_SETMASK, &none, NULL) != 0)
+    if (close_others(plan) != 0 || change_user(entry) != 0 || sigprocmask(SIG_SETMASK, &none, NULL) != 0)
         child_fail(entry->failure, CHILD_STEP_SETUP);
     child_execute(plan);
     child_fail(entry->failure, CHILD_STEP_EXECUTE);

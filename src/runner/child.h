@@ -20,6 +20,14 @@ struct child_plan {
     int input_fd, output_fd, error_fd;
     int cgroup_fd; /* -1: none */
     struct rlimit descriptors;
+    /* of a sandboxed one; all zero otherwise */
+    const int *keep_fds; /* stay open, by these numbers */
+    uint32_t keep_count;
+    const int *join_fds; /* version 1 groups to enter: "0" is written to each */
+    uint32_t join_count;
+    bool change_user;
+    uid_t uid;
+    gid_t gid;
 };
 
 struct child_started {

@@ -282,7 +282,8 @@ static int clone_file(int from_fd, int to_dir_fd, const char *name, mode_t mode)
     return result;
 }
 
-int copy_show_file(int from_dir_fd, const char *from_name, int to_dir_fd, const char *name, struct job_answer *answer)
+int copy_show_file(int from_dir_fd, const char *from_name, int to_dir_fd, const char *name, enum copy_show show,
+                   struct job_answer *answer)
 {
     struct stat about;
     int fd = openat(from_dir_fd, from_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -298,7 +299,7 @@ int copy_show_file(int from_dir_fd, const char *from_name, int to_dir_fd, const 
         result = copy_file(fd, (uint64_t)about.st_size, to_dir_fd, name, mode, answer);
     else if (clone_file(fd, to_dir_fd, name, mode) == 0)
         result = 0;
-    else if (linkat(from_dir_fd, from_name, to_dir_fd, name, 0) == 0)
+    else if (show == COPY_SHOW_SHARED && linkat(from_dir_fd, from_name, to_dir_fd, name, 0) == 0)
         result = 0;
     else
         result = copy_file(fd, (uint64_t)about.st_size, to_dir_fd, name, mode, answer);
@@ -306,13 +307,14 @@ int copy_show_file(int from_dir_fd, const char *from_name, int to_dir_fd, const 
     return result;
 }
 
-static int show_entry(int from_fd, int to_fd, const struct dirent *entry, int depth, struct job_answer *answer)
+static int show_entry(int from_fd, int to_fd, const struct dirent *entry, int depth, enum copy_show show,
+                      struct job_answer *answer)
 {
     if (entry->d_type != DT_DIR)
-        return copy_show_file(from_fd, entry->d_name, to_fd, entry->d_name, answer);
+        return copy_show_file(from_fd, entry->d_name, to_fd, entry->d_name, show, answer);
     int from = openat(from_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int to = from >= 0 ? paths_make(to_fd, entry->d_name) : -1;
-    int result = to >= 0 ? copy_show_tree(from, to, depth + 1, answer)
+    int result = to >= 0 ? copy_show_tree(from, to, depth + 1, show, answer)
                          : job_fail_os(answer, "inputs: cannot show %s", entry->d_name);
     if (from >= 0)
         close(from);
@@ -321,7 +323,7 @@ static int show_entry(int from_fd, int to_fd, const struct dirent *entry, int de
     return result;
 }
 
-int copy_show_tree(int from_fd, int to_fd, int depth, struct job_answer *answer)
+int copy_show_tree(int from_fd, int to_fd, int depth, enum copy_show show, struct job_answer *answer)
 {
     DIR *dir = depth <= COPY_DEPTH_MAX ? open_listing(from_fd) : NULL;
     if (dir == NULL)
@@ -329,7 +331,7 @@ int copy_show_tree(int from_fd, int to_fd, int depth, struct job_answer *answer)
     int result = 0;
     for (struct dirent *entry = readdir(dir); entry != NULL && result == 0; entry = readdir(dir))
         if (!is_dots(entry->d_name))
-            result = show_entry(from_fd, to_fd, entry, depth, answer);
+            result = show_entry(from_fd, to_fd, entry, depth, show, answer);
     closedir(dir);
     return result;
 }

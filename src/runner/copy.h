@@ -40,9 +40,12 @@ int copy_open_base(const char *base, struct job_answer *answer);
 
 /*
  * For showing files to an agent without letting it change them: each file becomes a copy of its own up to 1 MiB; above,
- * a clone where the file system has them, else a hard link to the read-only original.
+ * a clone where the file system has them, else a hard link to the read-only original. Where what is shown is handed over to
+ * another uid (COPY_SHOW_OWN) never a link: the owner of a file is the same by all its names.
  */
-int copy_show_file(int from_dir_fd, const char *from_name, int to_dir_fd, const char *name, struct job_answer *answer);
-int copy_show_tree(int from_fd, int to_fd, int depth, struct job_answer *answer);
+enum copy_show { COPY_SHOW_SHARED, COPY_SHOW_OWN };
+int copy_show_file(int from_dir_fd, const char *from_name, int to_dir_fd, const char *name, enum copy_show show,
+                   struct job_answer *answer);
+int copy_show_tree(int from_fd, int to_fd, int depth, enum copy_show show, struct job_answer *answer);
 
 #endif

@@ -4,7 +4,8 @@
  *   in/prompt                                  stdin and $MAYFLY_PROMPT
  *   in/inputs/TASK[/KEY]/{result.json,outputs/}
  *   in/previous/{outcome,stdout.log,stderr.log,verify.log,setup.log,outputs/}
- *   in/subject/{workspace,outputs,result.json} workspace and outputs are links to the agent's, which is dead
+ *   in/subject/{workspace,outputs,result.json} of the agent, which is dead: in a sandbox its workspace is mounted
+ *                                              read-only and outputs are copies, without one both are links
  *
  * Without a sandbox an agent can reach the originals anyway; what can be done is that nothing it does *to what it was
  * shown* changes them: copies of small files, clones or read-only hard links of large ones (copy.h), never a link to a
@@ -24,6 +25,12 @@
 #include <unistd.h>
 
 #define INPUTS_BYTES_MAX ((off_t)64 << 20)
+
+/* What an agent of another uid is shown becomes its own. */
+static enum copy_show show_for(const struct job_place *place)
+{
+    return place->agent_uid == geteuid() ? COPY_SHOW_SHARED : COPY_SHOW_OWN;
+}
 
 /* --- prompt --- */
 
@@ -71,7 +78,7 @@ static int show_result(const struct job_place *place, struct mf_span sha256, int
         return job_fail(answer, "infrastructure", "inputs: a result's name is no SHA-256");
     snprintf(name, sizeof name, "%.*s.json", MF_SPAN_ARGS(sha256));
     int results_fd = openat(place->run_fd, "results", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int result = results_fd >= 0 ? copy_show_file(results_fd, name, to_fd, "result.json", answer)
+    int result = results_fd >= 0 ? copy_show_file(results_fd, name, to_fd, "result.json", show_for(place), answer)
                                  : job_fail_os(answer, "inputs: cannot open the results");
     if (results_fd >= 0)
         close(results_fd);
@@ -89,7 +96,7 @@ static int show_outputs(const struct job_place *place, struct mf_span outputs, i
     if (from < 0 && errno == ENOENT)
         return 0; /* nothing was collected */
     int to = from >= 0 ? paths_make(to_fd, "outputs") : -1;
-    int result = to >= 0 ? copy_show_tree(from, to, 0, answer) : job_fail_os(answer, "inputs: cannot show outputs");
+    int result = to >= 0 ? copy_show_tree(from, to, 0, show_for(place), answer) : job_fail_os(answer, "inputs: cannot show outputs");
     if (from >= 0)
         close(from);
     if (to >= 0)
@@ -172,7 +179,7 @@ static int furnish_previous(const struct runner_spawn *spawn, const char *instan
         result = job_fail_os(answer, "previous: cannot write the outcome");
     for (size_t i = 0; i < sizeof logs / sizeof logs[0] && result == 0; i++)
         if (faccessat(from, logs[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-            result = copy_show_file(from, logs[i], fd, logs[i], answer);
+            result = copy_show_file(from, logs[i], fd, logs[i], show_for(place), answer);
     snprintf(outputs, sizeof outputs, "%s/%u/outputs", instance, spawn->previous_attempt);
     if (result == 0)
         result = show_outputs(place, mf_span(outputs), fd, answer);
@@ -185,14 +192,12 @@ static int furnish_previous(const struct runner_spawn *spawn, const char *instan
 
 /* --- verify --- */
 
-static int furnish_subject(const struct message_job *job, const char *instance, uint32_t attempt,
-                           const struct job_place *place, int in_fd, struct job_answer *answer)
+/* Without a sandbox: links to where they are. */
+static int link_subject(const struct message_job *job, const char *instance, uint32_t attempt,
+                        const struct job_place *place, int fd)
 {
     char target[4300];
-    int fd = paths_make(in_fd, "subject");
-    if (fd < 0)
-        return job_fail_os(answer, "subject: cannot make the directory");
-    int result = 0;
+    int result;
     if (job->subject > 0) {
         snprintf(target, sizeof target, "%s/" PATHS_WORK "/" PATHS_SLOT_FORMAT "/ws", place->run_dir, job->subject - 1);
         result = symlinkat(target, fd, "workspace");
@@ -202,6 +207,28 @@ static int furnish_subject(const struct message_job *job, const char *instance, 
     snprintf(target, sizeof target, "%s/%s/%u/outputs", place->run_dir, instance, attempt);
     if (result == 0)
         result = access(target, F_OK) == 0 ? symlinkat(target, fd, "outputs") : mkdirat(fd, "outputs", 0500);
+    return result;
+}
+
+/* In one: a directory on which the spawner shows the workspace, and outputs of its own. */
+static int show_subject(const char *instance, uint32_t attempt, const struct job_place *place, int fd,
+                        struct job_answer *answer)
+{
+    char outputs[PATHS_INSTANCE_BYTES_MAX + 32];
+    snprintf(outputs, sizeof outputs, "%s/%u/outputs", instance, attempt);
+    if (mkdirat(fd, "workspace", 0700) != 0 || show_outputs(place, mf_span(outputs), fd, answer) != 0)
+        return -1;
+    return mkdirat(fd, "outputs", 0700) == 0 || errno == EEXIST ? 0 : -1;
+}
+
+static int furnish_subject(const struct message_job *job, const struct runner_spawn *spawn, const char *instance,
+                           const struct job_place *place, int in_fd, struct job_answer *answer)
+{
+    int fd = paths_make(in_fd, "subject");
+    if (fd < 0)
+        return job_fail_os(answer, "subject: cannot make the directory");
+    int result = spawn->walls.sandbox ? show_subject(instance, spawn->attempt, place, fd, answer)
+                                      : link_subject(job, instance, spawn->attempt, place, fd);
     if (result != 0)
         job_fail_os(answer, "subject: cannot show it");
     else
@@ -225,7 +252,7 @@ static int furnish_verify(const struct message_job *job, const struct runner_spa
                             : job_fail_os(answer, "verify: cannot open its workspace");
     if (ws_fd >= 0)
         close(ws_fd);
-    return result == 0 ? furnish_subject(job, instance, spawn->attempt, place, in_fd, answer) : result;
+    return result == 0 ? furnish_subject(job, spawn, instance, place, in_fd, answer) : result;
 }
 
 static int furnish(const struct message_job *job, const struct message_spawn *message, const struct job_place *place,
@@ -244,6 +271,10 @@ static int furnish(const struct message_job *job, const struct message_spawn *me
         result = furnish_previous(spawn, instance, place, in_fd, answer);
     if (result == 0 && spawn->verify)
         result = furnish_verify(job, spawn, instance, place, in_fd, answer);
+    if (result == 0 && spawn->walls.sandbox)
+        result = job_hand_over(place, "in", answer);
+    if (result == 0 && spawn->walls.sandbox && spawn->verify)
+        result = job_hand_over(place, "ws", answer);
     return result;
 }
 

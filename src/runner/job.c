@@ -2,11 +2,14 @@
 #include "runner/job.h"
 
 #include "json/write.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 void message_put_job(struct frame_writer *writer, const struct message_job *message)
 {
@@ -66,6 +69,20 @@ int job_fail_os(struct job_answer *answer, const char *format, ...)
     snprintf(text + used, sizeof text - used, ": %s", strerror(os_errno));
     set_reason(answer, "infrastructure", text);
     return -1;
+}
+
+int job_hand_over(const struct job_place *place, const char *directory, struct job_answer *answer)
+{
+    if (place->agent_uid == geteuid())
+        return 0;
+    int fd = openat(place->slot_fd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : job_fail_os(answer, "workspace: cannot open %s", directory);
+    int result = sandbox_hand_over(fd, place->agent_uid, place->agent_gid) == 0
+                     ? 0
+                     : job_fail_os(answer, "workspace: cannot hand %s over", directory);
+    close(fd);
+    return result;
 }
 
 void job_run(const struct message_job *job, const struct job_place *place, struct job_answer *answer)

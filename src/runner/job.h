@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum job_kind {
     JOB_WORKSPACE, /* payload: PREPARE; files, copy or git into ws */
@@ -47,6 +48,8 @@ struct job_place {
     int run_fd;          /* runs/ID */
     int slot_fd;         /* .work/@N */
     const char *run_dir; /* absolute */
+    uid_t agent_uid;     /* who owns what a sandboxed agent gets; our own: nothing is handed over */
+    gid_t agent_gid;
 };
 
 /* Fails a job: returns -1, so that it reads `return job_fail(...)`. The reason may hold names that an agent chose: it
@@ -58,6 +61,9 @@ int job_fail_os(struct job_answer *answer, const char *format, ...) __attribute_
 
 /* Runs one job to its end; the answer says how it went. */
 void job_run(const struct message_job *job, const struct job_place *place, struct job_answer *answer);
+
+/* As root, before a sandboxed process: DIR of the slot with all in it becomes the agents'; missing is fine. */
+int job_hand_over(const struct job_place *place, const char *directory, struct job_answer *answer);
 
 /* One function for each kind of job; each in a file of its own. */
 int job_workspace(const struct message_job *job, const struct job_place *place,

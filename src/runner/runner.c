@@ -316,7 +316,7 @@ static void spawner_main(const struct runner *runner, pid_t parent, int socket_f
     if (parent != getppid())
         _exit(1);
     close(ORCHESTRATOR_FD);
-    struct spawner_options options = {socket_fd, RUN_DIR_FD, runner->run_dir, runner->run_id};
+    struct spawner_options options = {socket_fd, RUN_DIR_FD, runner->run_dir, runner->run_id, runner->agent_uid};
     _exit(spawner_run(&options));
 }
 

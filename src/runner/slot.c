@@ -36,6 +36,8 @@ int slot_make(struct slot *slot, uint32_t number, int work_fd, int run_group_fd)
     if (slot->ws_fd >= 0)
         slot->home_fd = paths_make(slot->dir_fd, "home");
     slot->made = true;
+    struct stat about;
+    slot->owner = slot->dir_fd >= 0 && fstat(slot->dir_fd, &about) == 0 ? about.st_uid : geteuid();
     if (slot->home_fd >= 0)
         return 0;
     int os_errno = errno;
@@ -102,6 +104,34 @@ static void close_directories(struct slot *slot)
         close(slot->home_fd);
     slot->dir_fd = slot->ws_fd = slot->home_fd = -1;
     slot->made = false;
+}
+
+void slot_shut(struct slot *slot)
+{
+    if (slot->made)
+        close_directories(slot);
+}
+
+int slot_renew(struct slot *slot, uint32_t number, int work_fd)
+{
+    char name[32];
+    snprintf(name, sizeof name, PATHS_SLOT_FORMAT, number);
+    if (unlinkat(slot->dir_fd, "ws", AT_REMOVEDIR) != 0 || unlinkat(slot->dir_fd, "home", AT_REMOVEDIR) != 0 ||
+        unlinkat(work_fd, name, AT_REMOVEDIR) != 0)
+        return -1;
+    close_directories(slot);
+    return 0;
+}
+
+int slot_own(struct slot *slot, uid_t uid, gid_t gid)
+{
+    int fds[] = {slot->dir_fd, slot->ws_fd, slot->home_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
+        if (fchmod(fds[i], 0700) != 0 || (slot->owner != uid && fchown(fds[i], uid, gid) != 0))
+            return -1;
+    }
+    slot->owner = uid;
+    return 0;
 }
 
 void slot_discard(struct slot *slot, uint32_t number, int work_fd, int trash_fd, uint64_t trash_name)

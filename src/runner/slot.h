@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define SLOT_RESULT "result.json"
 
@@ -20,6 +21,11 @@ struct slot {
     int dir_fd, ws_fd, home_fd; /* owned while made */
     struct cgroup group;        /* kept when the directory is given up */
     uint32_t group_number;      /* a stuck group is left behind and a new one made */
+    uid_t owner;                /* of the directories: ours, or that of sandboxed agents */
+    bool limited;               /* limits were written into its groups */
+    bool mounted;               /* the directory is a file system of limited size */
+    bool walled;                /* the last agent was in a sandbox */
+    uint32_t subject;           /* verify: the agent's slot + 1; 0: it has none */
 };
 
 struct slot_left {
@@ -36,5 +42,14 @@ void slot_discard(struct slot *slot, uint32_t number, int work_fd, int trash_fd,
 /* The group has something in it that will not die: use another one from now on. */
 void slot_abandon_group(struct slot *slot);
 void slot_close(struct slot *slot);
+/*
+ * A slot that came back empty out of a sandbox: its directories are made anew, because their times and attributes are an
+ * agent's writing too. -1 when they would not go: the slot is to be discarded.
+ */
+int slot_renew(struct slot *slot, uint32_t number, int work_fd);
+/* Closes the directories; they stay, and slot_make opens them again. */
+void slot_shut(struct slot *slot);
+/* Gives the directories to `uid`, with the modes that they were made with; what is in them is left alone. -1 with errno. */
+int slot_own(struct slot *slot, uid_t uid, gid_t gid);
 
 #endif

@@ -283,6 +283,8 @@ static void open_children_list(struct spawner *spawner)
 
 static void tidy(struct spawner *spawner)
 {
+    for (uint32_t i = 0; i < spawner->slot_count; i++)
+        spawner_release_walls(spawner, i, &spawner->slots[i]);
     if (spawner->group_fd >= 0)
         cgroup_remove(spawner->group_path, 1000, NULL);
     if (!spawner->tidy)
@@ -295,6 +297,7 @@ static void close_all(struct spawner *spawner)
 {
     for (uint32_t i = 0; i < spawner->slot_count; i++)
         slot_close(&spawner->slots[i]);
+    sandbox_base_destroy(spawner->base);
     mf_free(spawner->slots);
     for (size_t i = 0; i < SPAWNER_LANES; i++) {
         while (spawner->lanes[i].queue != NULL) {
@@ -318,6 +321,7 @@ int spawner_run(const struct spawner_options *options)
         .run_id = options->run_id,
         .children_fd = -1,
         .group_fd = -1,
+        .agent_uid = options->agent_uid,
     };
     for (size_t i = 0; i < SPAWNER_LANES; i++)
         spawner.lanes[i].queue_end = &spawner.lanes[i].queue;

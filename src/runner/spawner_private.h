@@ -7,6 +7,7 @@
 #include "runner/slot.h"
 #include "runner/spawner.h"
 #include "runner/tree.h"
+#include "sandbox/sandbox.h"
 
 #include <sys/resource.h>
 
@@ -20,7 +21,7 @@
 #define SPAWNER_SLOTS_MAX (1u << 20)
 #define SPAWNER_STUCK_MS 5000 /* a tree that lives so long after SIGKILL is in an uninterruptible sleep */
 
-enum spawned_kind { SPAWNED_AGENT, SPAWNED_HELPER, SPAWNED_REMOVER };
+enum spawned_kind { SPAWNED_AGENT, SPAWNED_HELPER, SPAWNED_REMOVER, SPAWNED_KEEPER };
 
 struct spawned {
     struct spawned *next_in_bucket;
@@ -33,6 +34,7 @@ struct spawned {
     char mark[TREE_MARK_BYTES_MAX];
     uint32_t lane; /* helper */
     int answer_fd; /* owned; helper: where it writes what became of its job; else -1 */
+    bool walled;   /* agent: in a sandbox */
     bool dying;    /* agent: the main process ended, the rest of the tree is being killed */
     bool alive;    /* dying: something of the tree was alive at the last look */
     int status;
@@ -70,6 +72,8 @@ struct spawner {
     void *pointers; /* owned: argv, environment and candidates of the plan at hand */
     size_t pointer_capacity;
     bool leaving, tidy;
+    int64_t agent_uid;
+    struct sandbox_base *base; /* owned; NULL before the first sandboxed agent */
 };
 
 /* spawner.c */
@@ -84,6 +88,28 @@ int spawner_on_job(struct spawner *spawner, const struct frame *frame);
 int spawner_on_release(struct spawner *spawner, const struct frame *frame);
 void spawner_start_queued(struct spawner *spawner, struct spawner_lane *lane);
 void spawner_start_remover(struct spawner *spawner);
+pid_t spawner_fork_helper(struct spawner *spawner); /* as fork */
+
+/* spawner_wall.c: what a sandbox adds to that */
+struct walled { /* of one start */
+    struct sandbox_launch launch;
+    int join_fds[4];
+    char *candidates[2];
+};
+/* -1 with errno; why is on stderr then. On success the caller gives *walled to walled_free. */
+int spawner_wall(struct spawner *spawner, const struct message_run *run, struct slot *slot, struct child_plan *plan,
+                 struct walled *walled);
+void walled_free(struct walled *walled, const struct child_plan *plan);
+void walled_tell_control(struct spawner *spawner, uint64_t stage, struct walled *walled); /* RUN_CONTROL */
+/* Out of a sandbox: the directories are ours again, the limits are gone. */
+int spawner_unwall(struct spawner *spawner, uint32_t number, struct slot *slot);
+/* Before a slot is filled: makes it a file system of that size, when that was asked for. -1: it cannot be. */
+int spawner_limit_disk(struct spawner *spawner, const struct message_job *job);
+/* Ends what a sandbox made of the slot before its directory goes. */
+void spawner_release_walls(struct spawner *spawner, uint32_t number, struct slot *slot);
+void spawner_signal_walled(const struct spawned *spawned, int signal_number);
+/* What is kept of an agent is ours again; in a helper. */
+void spawner_hand_back(struct spawner *spawner, int dir_fd);
 
 /* spawner_reap.c: what became of it */
 struct spawned *spawned_add(struct spawner *spawner, enum spawned_kind kind, pid_t pid, uint64_t stage, uint32_t slot);

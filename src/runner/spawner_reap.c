@@ -89,7 +89,7 @@ void spawned_remove(struct spawner *spawner, struct spawned *spawned)
 struct spawned *spawned_of_stage(struct spawner *spawner, uint64_t stage)
 {
     for (struct spawned *spawned = spawner->first; spawned != NULL; spawned = spawned->next)
-        if (spawned->kind != SPAWNED_REMOVER && spawned->stage == stage)
+        if ((spawned->kind == SPAWNED_AGENT || spawned->kind == SPAWNED_HELPER) && spawned->stage == stage)
             return spawned;
     return NULL;
 }
@@ -245,9 +245,19 @@ static bool no_orphans(struct spawner *spawner)
     return list_orphans(spawner, orphans) == 0;
 }
 
+/* What is left in the slot. Out of a sandbox an empty one is made anew: nothing of one agent may be seen by the next. */
+static struct slot_left look_at_slot(struct spawner *spawner, const struct spawned *spawned)
+{
+    struct slot *slot = &spawner->slots[spawned->slot];
+    struct slot_left left = slot_look(slot);
+    if (left.pristine && slot->walled && (slot->mounted || slot_renew(slot, spawned->slot, spawner->work_fd) != 0))
+        left.pristine = false;
+    return left;
+}
+
 static void tell_ended(struct spawner *spawner, const struct spawned *spawned, bool stuck)
 {
-    struct slot_left left = slot_look(&spawner->slots[spawned->slot]);
+    struct slot_left left = look_at_slot(spawner, spawned);
     const struct rusage *usage = &spawned->usage;
     struct message_ended ended = {
         .code = WIFEXITED(spawned->status) ? WEXITSTATUS(spawned->status) : -1,
@@ -354,6 +364,9 @@ static void on_ended(struct spawner *spawner, struct spawned *spawned)
     case SPAWNED_REMOVER:
         on_remover_ended(spawner, spawned);
         return;
+    case SPAWNED_KEEPER:
+        spawned_remove(spawner, spawned);
+        return;
     }
     mf_unreachable();
 }
@@ -419,6 +432,8 @@ int spawner_on_kill(struct spawner *spawner, const struct frame *frame)
     int group_fd = has_group(spawner, spawned) ? spawner->slots[spawned->slot].group.dir_fd : -1;
     if (spawned->kind == SPAWNED_HELPER)
         kill(-spawned->pid, SIGKILL);
+    else if (spawned->walled && level < 2)
+        spawner_signal_walled(spawned, SIGTERM);
     else if (group_fd < 0)
         signal_tree(spawner, spawned, level >= 2 ? SIGKILL : SIGTERM);
     else if (level >= 2)
@@ -453,8 +468,17 @@ static void kill_descendants(void)
     mf_free(list);
 }
 
+/* Orderly: what is kept of agents is ours before we leave. */
+static void wait_for_keepers(struct spawner *spawner)
+{
+    for (struct spawned *spawned = spawner->first; spawned != NULL && spawner->tidy; spawned = spawned->next)
+        if (spawned->kind == SPAWNED_KEEPER)
+            waitpid(spawned->pid, NULL, 0);
+}
+
 void spawner_kill_all(struct spawner *spawner)
 {
+    wait_for_keepers(spawner);
     for (struct spawned *spawned = spawner->first; spawned != NULL; spawned = spawned->next)
         if (!spawned->dying)
             kill(-spawned->pid, SIGKILL);

@@ -2,6 +2,7 @@
 #include "runner/spawner_private.h"
 
 #include "base/alloc.h"
+#include "runner/copy.h"
 #include "runner/paths.h"
 
 #include <errno.h>
@@ -150,6 +151,7 @@ static int start_with_pipes(struct spawner *spawner, uint64_t stage, const struc
     close(pipes.err[1]);
     if (result == 0) {
         struct spawned *spawned = spawned_add(spawner, SPAWNED_AGENT, started.pid, stage, run->slot);
+        spawned->walled = run->sandbox;
         spawned->birth = (uint64_t)started.birth;
         mf_span_copy(run->mark, spawned->mark, sizeof spawned->mark);
         tell_started(spawner, stage, &started, &pipes);
@@ -157,6 +159,27 @@ static int start_with_pipes(struct spawner *spawner, uint64_t stage, const struc
     }
     close(pipes.out[0]);
     close(pipes.err[0]);
+    errno = os_errno;
+    return result;
+}
+
+/* The plan stands but for what is around the process. */
+static int start_walled(struct spawner *spawner, uint64_t stage, const struct message_run *run, struct slot *slot,
+                        struct child_plan *plan, enum child_step *step)
+{
+    struct walled walled;
+    if (!run->sandbox)
+        return spawner_unwall(spawner, run->slot, slot) == 0 ? start_with_pipes(spawner, stage, run, slot, plan, step)
+                                                              : -1;
+    if (spawner_wall(spawner, run, slot, plan, &walled) != 0)
+        return -1;
+    int result = start_with_pipes(spawner, stage, run, slot, plan, step);
+    int os_errno = errno;
+    if (result == 0)
+        walled_tell_control(spawner, stage, &walled);
+    else if (*step == CHILD_STEP_EXECUTE)
+        *step = CHILD_STEP_SETUP; /* it was bubblewrap that could not be executed: not the agent's fault */
+    walled_free(&walled, plan);
     errno = os_errno;
     return result;
 }
@@ -175,10 +198,11 @@ static int start_run(struct spawner *spawner, uint64_t stage, const struct messa
     plan.input_fd = open_input(spawner, slot, run->prompt);
     if (plan.input_fd < 0)
         return -1;
-    int result = start_with_pipes(spawner, stage, run, slot, &plan, step);
+    int input_fd = plan.input_fd;
+    int result = start_walled(spawner, stage, run, slot, &plan, step);
     int os_errno = errno;
-    if (plan.input_fd != spawner->null_fd)
-        close(plan.input_fd);
+    if (input_fd != spawner->null_fd)
+        close(input_fd);
     errno = os_errno;
     return result;
 }
@@ -206,7 +230,7 @@ int spawner_on_run(struct spawner *spawner, const struct frame *frame)
  * Forks. In the child: a session of its own, so that one kill reaches the git commands it starts, no socket to the
  * runner and normal signals. Returns as fork does.
  */
-static pid_t fork_helper(struct spawner *spawner)
+pid_t spawner_fork_helper(struct spawner *spawner)
 {
     pid_t parent = getpid();
     pid_t pid = fork();
@@ -248,6 +272,7 @@ static _Noreturn void helper_main(struct spawner *spawner, const struct message_
                                   int answer_fd)
 {
     struct job_place place = {.run_fd = spawner->run_fd, .slot_fd = slot->dir_fd, .run_dir = spawner->run_dir};
+    sandbox_identity(spawner->agent_uid, &place.agent_uid, &place.agent_gid);
     struct job_answer answer = {.done = false};
     job_run(job, &place, &answer);
     write_answer(answer_fd, &answer);
@@ -272,15 +297,17 @@ static void start_helper(struct spawner *spawner, uint64_t stage, const struct m
 {
     struct slot *slot = spawner_slot(spawner, job->slot);
     int answer[2];
-    if (slot == NULL || slot_make(slot, job->slot, spawner->work_fd, spawner->group_fd) != 0) {
+    if (slot == NULL || spawner_limit_disk(spawner, job) != 0 ||
+        slot_make(slot, job->slot, spawner->work_fd, spawner->group_fd) != 0) {
         tell_job_failed(spawner, stage, "workspace: cannot make its directories");
         return;
     }
+    slot->subject = job->subject;
     if (pipe2(answer, O_CLOEXEC | O_NONBLOCK) != 0) {
         tell_job_failed(spawner, stage, "helper: no descriptor left");
         return;
     }
-    pid_t pid = fork_helper(spawner);
+    pid_t pid = spawner_fork_helper(spawner);
     if (pid == 0)
         helper_main(spawner, job, slot, answer[1]);
     close(answer[1]);
@@ -347,7 +374,7 @@ void spawner_start_remover(struct spawner *spawner)
 {
     if (spawner->remover_runs || !spawner->trash_waits)
         return;
-    pid_t pid = fork_helper(spawner);
+    pid_t pid = spawner_fork_helper(spawner);
     if (pid == 0)
         _exit(paths_empty(spawner->trash_fd) == 0 ? 0 : 1);
     if (pid < 0)
@@ -355,6 +382,27 @@ void spawner_start_remover(struct spawner *spawner)
     spawner->trash_waits = false;
     spawner->remover_runs = true;
     spawned_add(spawner, SPAWNED_REMOVER, pid, 0, 0);
+}
+
+/*
+ * What an agent in a sandbox wrote may be another user's, or on a file system that goes with the slot: a helper makes it ours,
+ * or copies it. The directory is open meanwhile, so the slot can go.
+ */
+static void keep_apart(struct spawner *spawner, int ws_fd, int attempt_fd)
+{
+    pid_t pid = spawner_fork_helper(spawner);
+    if (pid == 0) {
+        struct copy_budget budget = {.bytes_max = UINT64_MAX, .files_max = UINT32_MAX, .bytes_limit = "", .files_limit = ""};
+        struct job_answer answer = {.done = false};
+        int to_fd = attempt_fd >= 0 ? paths_make(attempt_fd, "workspace") : -1;
+        if (to_fd >= 0)
+            copy_tree(ws_fd, to_fd, COPY_LINKS_KEEP, &budget, "workspace", &answer);
+        else
+            spawner_hand_back(spawner, ws_fd);
+        _exit(0);
+    }
+    if (pid > 0)
+        spawned_add(spawner, SPAWNED_KEEPER, pid, 0, 0);
 }
 
 static void retain_workspace(struct spawner *spawner, const struct slot *slot, const struct message_release *release)
@@ -365,7 +413,13 @@ static void retain_workspace(struct spawner *spawner, const struct slot *slot, c
     int fd = paths_make_attempt(spawner->run_fd, instance, release->attempt);
     if (fd < 0)
         return;
-    renameat(slot->dir_fd, "ws", fd, "workspace");
+    int ws_fd = openat(slot->dir_fd, "ws", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (!slot->mounted)
+        renameat(slot->dir_fd, "ws", fd, "workspace");
+    if (ws_fd >= 0 && (slot->mounted || slot->owner != geteuid()))
+        keep_apart(spawner, ws_fd, slot->mounted ? fd : -1);
+    if (ws_fd >= 0)
+        close(ws_fd);
     close(fd);
 }
 
@@ -378,6 +432,7 @@ int spawner_on_release(struct spawner *spawner, const struct frame *frame)
     struct slot *slot = &spawner->slots[release.slot];
     if (slot->made && release.retain)
         retain_workspace(spawner, slot, &release);
+    spawner_release_walls(spawner, release.slot, slot);
     if (slot->made) {
         slot_discard(slot, release.slot, spawner->work_fd, spawner->trash_fd, spawner->trash_next++);
         spawner->trash_waits = true;

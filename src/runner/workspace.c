@@ -94,6 +94,8 @@ int job_workspace(const struct message_job *job, const struct job_place *place, 
     if (message_take_prepare(job->payload, &prepare, &memory) != 0)
         return job_fail(answer, "infrastructure", "workspace: the message is bad");
     int result = bring(job, &prepare, place, answer);
+    if (result == 0 && prepare.walls.sandbox)
+        result = job_hand_over(place, "ws", answer);
     message_memory_free(&memory);
     return result;
 }

@@ -69,17 +69,17 @@ int base_open_init(const struct sandbox_options *options, struct mf_error *error
 
 /* --- who agents are --- */
 
-void base_identity(const struct sandbox_options *options, uid_t *uid, gid_t *gid)
+void sandbox_identity(int64_t agent_uid, uid_t *uid, gid_t *gid)
 {
     *uid = geteuid();
     *gid = getegid();
     if (geteuid() != 0)
         return;
-    *uid = options->agent_uid > 0 ? (uid_t)options->agent_uid : SANDBOX_HOST_UID;
+    *uid = agent_uid > 0 ? (uid_t)agent_uid : SANDBOX_HOST_UID;
     *gid = (gid_t)*uid;
     struct passwd entry, *found = NULL;
     char text[4096];
-    if (options->agent_uid > 0 && getpwuid_r(*uid, &entry, text, sizeof text, &found) == 0 && found != NULL)
+    if (agent_uid > 0 && getpwuid_r(*uid, &entry, text, sizeof text, &found) == 0 && found != NULL)
         *gid = entry.pw_gid;
 }
 
@@ -241,7 +241,7 @@ static int fill(struct sandbox_base *base, const struct sandbox_options *options
 {
     if (base_find_bwrap(options, base->program) != 0)
         return mf_fail(error, MF_SANDBOX, "bubblewrap: not found: run apt-get install bubblewrap");
-    base_identity(options, &base->uid, &base->gid);
+    sandbox_identity(options->agent_uid, &base->uid, &base->gid);
     base->foreign = base->uid != geteuid();
     if (options->state != NULL && realpath(options->state, base->state) == NULL)
         return mf_fail_os(error, errno, "%s: cannot be resolved", options->state);

@@ -226,7 +226,7 @@ int sandbox_check(const struct sandbox_options *options, struct sandbox_report *
     gid_t gid;
     *report = (struct sandbox_report){.cgroup = "none"};
     situation_read(&situation);
-    base_identity(options, &uid, &gid);
+    sandbox_identity(options->agent_uid, &uid, &gid);
     report->uid = uid;
     if (options->state != NULL && realpath(options->state, program) != NULL)
         memcpy(report->state, program, sizeof report->state);

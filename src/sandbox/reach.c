@@ -43,11 +43,6 @@ static int enter_namespace(void)
     return unshare(CLONE_NEWNS) == 0 ? mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) : -1;
 }
 
-bool reach_possible(void)
-{
-    return geteuid() == 0;
-}
-
 /* Without the right to mount the slots stay where they are; then it is decided by their path whether agents reach them. */
 int reach_make(struct sandbox_base *base, struct mf_error *error)
 {
@@ -78,7 +73,7 @@ static int slot_paths(const struct sandbox_base *base, const char *name, char sl
                : -1;
 }
 
-int reach_mount(const struct sandbox_base *base, const char *name, uint64_t bytes, struct mf_error *error)
+int sandbox_disk_limit(const struct sandbox_base *base, const char *name, uint64_t bytes, struct mf_error *error)
 {
     char slot[PATH_MAX], reached[PATH_MAX], options[128];
     if (base->reach[0] == '\0' || slot_paths(base, name, slot, reached) != 0)
@@ -94,7 +89,7 @@ int reach_mount(const struct sandbox_base *base, const char *name, uint64_t byte
     return -1;
 }
 
-void reach_unmount(const struct sandbox_base *base, const char *name)
+void sandbox_disk_unlimit(const struct sandbox_base *base, const char *name)
 {
     char slot[PATH_MAX], reached[PATH_MAX];
     if (base->reach[0] == '\0' || slot_paths(base, name, slot, reached) != 0)

@@ -111,6 +111,16 @@ uint32_t sandbox_limits_join(struct sandbox_base *base, const char *name, int fd
 int sandbox_limits_place(char *path, size_t path_bytes, bool handed_down[3]);
 void sandbox_limits_remove(struct sandbox_base *base, const char *name);
 
+/*
+ * Makes WORK/NAME, an empty directory, a file system of so many bytes that belongs to agents, and ends that again. As root
+ * with the right to mount; it lives in memory and counts against it.
+ */
+int sandbox_disk_limit(const struct sandbox_base *base, const char *name, uint64_t bytes, struct mf_error *error);
+void sandbox_disk_unlimit(const struct sandbox_base *base, const char *name);
+
+/* Who agents are on this host; agent_uid as in the options. */
+void sandbox_identity(int64_t agent_uid, uid_t *uid, gid_t *gid);
+
 /* Hands a directory tree over to another owner, following nothing, crossing no mount; for a helper process. */
 int sandbox_hand_over(int dir_fd, uid_t uid, gid_t gid);
 

@@ -58,8 +58,6 @@ struct sandbox_base {
 /* base.c: what base and check need alone */
 int base_find_bwrap(const struct sandbox_options *options, char out[PATH_MAX]); /* -1: there is none */
 int base_open_init(const struct sandbox_options *options, struct mf_error *error);
-/* Our uid, and the one that agents have. */
-void base_identity(const struct sandbox_options *options, uid_t *uid, gid_t *gid);
 /* Appends texts up to a NULL, each with its NUL. */
 void base_arguments(struct mf_buf *arguments, const char *const *texts);
 #define BASE_ARGUMENTS(arguments, ...) base_arguments(arguments, (const char *const[]){__VA_ARGS__, NULL})
@@ -70,10 +68,6 @@ const char *base_path_trouble(const char *path, const char *state);
 
 /* reach.c: as root, a private mount namespace in which `work` can be reached by any uid; fills base->reach */
 int reach_make(struct sandbox_base *base, struct mf_error *error);
-/* A tmpfs of so many bytes as WORK/NAME, also where it is reached; the directory must exist and be empty. */
-int reach_mount(const struct sandbox_base *base, const char *name, uint64_t bytes, struct mf_error *error);
-void reach_unmount(const struct sandbox_base *base, const char *name);
-bool reach_possible(void); /* we may mount */
 
 /* limits.c */
 struct limits_ways {
