@@ -4,6 +4,7 @@
  * Waves, critical path (by timeouts: the longest that the run may take on its longest way), accounts, permissions with who enforces
  * them, who sees which secret, and a forecast: proof of work and request budgets are what bounds a wide fan-out.
  */
+#include "app/app.h"
 #include "app/recipes.h"
 #include "base/alloc.h"
 #include "cmd/commands.h"
@@ -87,6 +88,18 @@ static int open_recipes(const struct graph *graph, const char *base_dir, struct 
         if (graph_provider(graph, i)->used &&
             recipes_load(&plan->recipes[i], graph_provider(graph, i)->recipe, base_dir, error) != 0)
             return mf_wrap(error, "provider `%s`", graph_provider(graph, i)->name);
+    plan->services = mf_calloc(graph_service_count(graph), sizeof *plan->services);
+    if (plan->services == NULL)
+        return mf_fail(error, MF_MEMORY, "plan: no memory");
+    for (uint32_t i = 0; i < graph_service_count(graph); i++) {
+        const struct graph_provider *source = &graph_service(graph, i)->source;
+        if (!source->used)
+            continue;
+        if (recipes_load(&plan->services[i], source->recipe, base_dir, error) != 0)
+            return mf_wrap(error, "service `%s`", source->name);
+        if (app_check_budget(graph, i, plan->services[i], error) != 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -129,6 +142,9 @@ static void plan_free(const struct graph *graph, struct plan *plan)
 {
     for (uint32_t i = 0; plan->recipes != NULL && i < graph_provider_count(graph); i++)
         recipe_destroy(plan->recipes[i]);
+    for (uint32_t i = 0; plan->services != NULL && i < graph_service_count(graph); i++)
+        recipe_destroy(plan->services[i]);
+    mf_free(plan->services);
     mf_free(plan->recipes);
     mf_free(plan->before);
 }

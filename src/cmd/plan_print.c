@@ -9,11 +9,6 @@
 
 #define TASKS_SHOWN_MAX 200u
 
-static const struct recipe *recipe_of(const struct plan *plan, const struct graph_slot *slot)
-{
-    return plan->recipes[slot->provider];
-}
-
 static void print_waves(const struct graph *graph)
 {
     uint32_t shown = 0, level = GRAPH_NONE;
@@ -47,34 +42,6 @@ static void print_path(const struct graph *graph, const struct plan *plan, uint3
         printf(" -> ");
     }
     printf("%.*s", MF_SPAN_ARGS(graph_tasks(graph)[task].name));
-}
-
-static void print_permissions(const struct graph *graph, const struct plan *plan, const struct graph_slot *slot)
-{
-    uint32_t count = graph_permission_count(graph, slot->permissions);
-    bool enforced = recipe_info(recipe_of(plan, slot))->scoped_tokens;
-    if (count == 0)
-        printf(" nothing is allowed");
-    for (uint32_t i = 0; i < count; i++) {
-        struct graph_permission permission = graph_permission(graph, slot->permissions, i);
-        printf("%s%.*s", i == 0 ? " " : ", ", MF_SPAN_ARGS(permission.name));
-        if (permission.only != JSON_NONE)
-            printf(" only %.*s (narrowing not enforced)",
-                   MF_SPAN_ARGS(json_raw(graph_document(graph), permission.only)));
-    }
-    printf("; %s\n", enforced ? "enforced by the provider's token" : "not enforced");
-}
-
-static void print_slot(const struct graph *graph, const struct plan *plan, const struct graph_task *task,
-                       const struct graph_slot *slot)
-{
-    printf("  %-24.*s %s", MF_SPAN_ARGS(task->name), graph_provider(graph, slot->provider)->name);
-    if (slot->lender != GRAPH_NONE)
-        printf(" (borrowed from %.*s)", MF_SPAN_ARGS(graph_tasks(graph)[slot->lender].name));
-    if (slot->keep_on_success)
-        printf(" (kept on success)");
-    printf(":");
-    print_permissions(graph, plan, slot);
 }
 
 static void print_secrets(const struct graph *graph)
@@ -121,7 +88,6 @@ static void print_forecast(const struct plan *plan)
 void plan_print(const struct graph *graph, const struct plan *plan)
 {
     char text[24];
-    bool accounts = false;
     printf("%.*s  %u tasks, %u%s agents, %u at a time\n", MF_SPAN_ARGS(graph_name(graph)), graph_task_count(graph),
            plan->agents, plan->agents_open_ended ? "+" : "", plan->running);
     print_waves(graph);
@@ -132,24 +98,20 @@ void plan_print(const struct graph *graph, const struct plan *plan)
     }
     printf("accounts  %u%s\n", plan->accounts,
            plan->accounts_open_ended ? " and one for each item of lists that are not known yet" : "");
-    for (uint32_t task = 0; task < graph_task_count(graph) && task < TASKS_SHOWN_MAX; task++)
-        for (uint32_t s = 0; s < graph_tasks(graph)[task].slot_count; s++) {
-            print_slot(graph, plan, &graph_tasks(graph)[task],
-                       &graph_slots(graph)[graph_tasks(graph)[task].slot_first + s]);
-            accounts = true;
-        }
-    if (accounts)
-        printf("secrets   an agent sees the credential of its own account, and nothing else but:\n");
+    plan_print_permissions(graph, plan);
+    plan_print_walls(graph, plan);
+    printf("secrets   agents hold tokens of mayfly's gateway in place of credentials and keys\n");
     print_secrets(graph);
     print_terms(graph, plan);
     print_forecast(plan);
+    plan_print_rules(graph, plan);
 }
 
 /* --- JSON --- */
 
-static void json_slots(struct json_writer *writer, const struct graph *graph, const struct plan *plan,
-                       const struct graph_task *task)
+static void json_slots(struct json_writer *writer, const struct graph *graph, const struct plan *plan, uint32_t index)
 {
+    const struct graph_task *task = &graph_tasks(graph)[index];
     json_key(writer, "accounts");
     json_open_array(writer);
     for (uint32_t s = 0; s < task->slot_count; s++) {
@@ -158,7 +120,7 @@ static void json_slots(struct json_writer *writer, const struct graph *graph, co
         json_member_span(writer, "name", slot->name);
         json_member_string(writer, "provider", graph_provider(graph, slot->provider)->name);
         json_member_bool(writer, "borrowed", slot->lender != GRAPH_NONE);
-        json_member_bool(writer, "enforced", recipe_info(recipe_of(plan, slot))->scoped_tokens);
+        plan_json_slot(writer, graph, plan, index, slot);
         json_key(writer, "permissions");
         json_open_array(writer);
         for (uint32_t i = 0; i < graph_permission_count(graph, slot->permissions); i++)
@@ -182,7 +144,8 @@ static void json_tasks(struct json_writer *writer, const struct graph *graph, co
         json_member_u64(writer, "wave", graph_tasks(graph)[task].level + 1);
         if (known)
             json_member_u64(writer, "instances", instances);
-        json_slots(writer, graph, plan, &graph_tasks(graph)[task]);
+        json_slots(writer, graph, plan, task);
+        plan_json_task(writer, graph, task);
         json_close_object(writer);
     }
     json_close_array(writer);
@@ -208,6 +171,7 @@ void plan_print_json(const struct graph *graph, const struct plan *plan)
     json_member_i64(&writer, "creations", (int64_t)plan->create_ms);
     json_member_i64(&writer, "requests", (int64_t)plan->budget_ms);
     json_close_object(&writer);
+    plan_json_services(&writer, graph, plan);
     json_tasks(&writer, graph, plan);
     json_close_object(&writer);
     printf("%s\n", mf_buf_cstr(&line));

@@ -20,10 +20,11 @@ static int check_name(const char *name)
 static int take_options(const struct options *options, struct app_options *out, struct pairs *params,
                         struct pairs *credentials)
 {
-    long running = 0;
+    long running = 0, agent_uid = 0;
     long long timeout_ms = 0;
     if (pairs_take(params, options, "set", true) != 0 || pairs_take(credentials, options, "credential", false) != 0 ||
         option_number(options, "running", 1, 100000, &running) != 0 ||
+        option_number(options, "agent-uid", 1, 2147483647, &agent_uid) != 0 ||
         option_duration(options, "run-timeout", &timeout_ms) != 0 || check_name(option_value(options, "name")) != 0)
         return -1;
     out->mode = APP_RUN;
@@ -37,6 +38,7 @@ static int take_options(const struct options *options, struct app_options *out, 
     out->faults = option_value(options, "faults");
     out->provider = option_value(options, "provider");
     out->running = (uint32_t)running;
+    out->agent_uid = agent_uid;
     out->run_timeout_ms = timeout_ms;
     out->strict_teardown = option_set(options, "strict-teardown");
     return 0;
