@@ -36,6 +36,7 @@ struct gateway_usage { /* of one stage and one service so far */
     int64_t micro_usd; /* -1: no prices */
 };
 
+/* A handler is called in the middle of work on the very thing that it is about: it must not call the gateway, only note and tell. */
 struct gateway_handlers {
     /* Something looks wrong; `detail` is escaped text for people, no secret. stage 0: nobody's (an unknown token). */
     void (*anomaly)(void *context, uint64_t stage, uint64_t lease, enum watch_kind kind, const char *detail);

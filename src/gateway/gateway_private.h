@@ -1,13 +1,14 @@
 /*
  * gateway/gateway_private.h - what the parts of the gateway share
  *
- *   gateway.c     life of the gateway, stages; what is told once a second
+ *   gateway.c     life of the gateway and of stages
+ *   tell.c        what is told: anomalies, siblings, and once a second usage and head; restore.c: what an earlier life spent
  *   grants.c      policies, services, leases and uses; their ends
  *   tokens.c      SHA-256 of every token there is or was
  *   door.c        listening sockets of a stage, limits on connections
- *   front.c       one connection of the API door: bytes to requests; answers to bytes (front_write.c)
- *   decide.c      PURE: a head, a stage's grants -> a verdict; path.c beside it
- *   exchange.c    one allowed request on its way up and its answer on its way down
+ *   front.c       one connection of an API door: bytes to requests (reply.c: answers to bytes; front_event.c: time, ends)
+ *   decide.c      PURE: a head, a stage's grants -> a verdict
+ *   exchange.c    one allowed request on its way up (answer.c: and its answer on its way down)
  *   headers.c     PURE: which headers pass, in both directions
  *   finder.c      PURE: a grant's secrets, looked for in an answer while it passes
  *   service.c     gate, running_max and budgets of a service
@@ -22,6 +23,7 @@
 #include "gateway/gateway.h"
 
 #include "base/buf.h"
+#include "gateway/usage.h"
 #include "net/loop.h"
 
 #include <stdbool.h>
@@ -45,6 +47,8 @@ struct stage {
     struct front *fronts;    /* owned: connections of API doors */
     uint32_t connection_count; /* of all doors, tunnels included */
     uint32_t running;        /* exchanges in flight */
+    struct budget budget;    /* of this task's services */
+    bool budget_told;
     struct egress_list *egress; /* owned by egress.c; NULL: nothing is open */
     struct tunnel *tunnels;     /* owned by egress.c */
 };

@@ -112,6 +112,8 @@ size_t answer_on_header(char *data, size_t size, size_t count, void *context)
         return line.length;
     }
     bool empty = header_trim(line).length == 0;
+    if (empty && !request->head_done && request->streaming && !stream_on_head(request))
+        return 0;
     if (empty)
         request->head_done = true;
     if (empty || request->head_done)
@@ -174,7 +176,9 @@ static void fail_answer(const struct net_request *request, struct net_answer *an
 {
     struct mf_error *error = &answer->error;
     const char *origin = request->origin.text;
-    if (request->cancelled)
+    if (request->streaming && request->stream.stalled)
+        mf_fail(error, MF_NETWORK, "%s: nothing moved for %lld ms", origin, (long long)request->stream.stall_timeout_ms);
+    else if (request->cancelled)
         mf_fail(error, MF_NETWORK, "%s: the request was cancelled", origin);
     else if (request->no_memory || request->result == CURLE_OUT_OF_MEMORY)
         mf_fail(error, MF_MEMORY, "%s: no memory for the answer", origin);
@@ -206,7 +210,7 @@ bool net_request_sent(const struct net_request *request)
     return how_far(request) == NET_SENT;
 }
 
-static void fill_headers(struct net_request *request, struct net_answer *answer)
+void answer_fill_headers(struct net_request *request, struct net_answer *answer)
 {
     struct net_header *headers = request->client->headers;
     const char *head = request->head.data;
@@ -233,7 +237,7 @@ void answer_judge(struct net_request *request, struct net_answer *answer)
         answer->sent = NET_ANSWERED;
         answer->status = status;
         answer->http_version = version;
-        fill_headers(request, answer);
+        answer_fill_headers(request, answer);
         return;
     }
     answer->sent = how_far(request);

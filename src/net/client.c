@@ -77,7 +77,7 @@ static struct net_request *take_finished(struct net_client *client)
     return request;
 }
 
-static void give_back(struct net_client *client, struct net_request *request)
+void client_give_back(struct net_client *client, struct net_request *request)
 {
     request->state = REQUEST_FREE;
     if (client->free_count >= FREE_REQUESTS_MAX) {
@@ -121,7 +121,9 @@ static int fill_watches(struct net_client *client)
 static void call_curl(struct net_client *client, curl_socket_t fd, int mask)
 {
     int running = 0;
+    client->inside = true;
     CURLMcode code = curl_multi_socket_action(client->multi, fd, mask, &running);
+    client->inside = false;
     mf_assert(code == CURLM_OK || code == CURLM_OUT_OF_MEMORY);
     client->hurt = client->hurt || code != CURLM_OK;
 }
@@ -201,10 +203,12 @@ static void run_timeouts(struct net_client *client)
 static void repair(struct net_client *client)
 {
     int running = 0;
+    client->inside = true;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
     client->hurt = curl_multi_socket_all(client->multi, &running) != CURLM_OK;
 #pragma GCC diagnostic pop
+    client->inside = false;
     if (client->hurt)
         net_timer_set(client->timer, net_now_ms() + REPAIR_PAUSE_MS);
 }
@@ -216,9 +220,25 @@ static void on_timer(void *context)
 
 /* --- answers --- */
 
+/* Takes from curl what was cancelled while it was running. */
+static void take_cancelled(struct net_client *client)
+{
+    struct net_request *next = client->cancels ? client->open : NULL;
+    client->cancels = false;
+    while (next != NULL) {
+        struct net_request *request = next;
+        next = request->next;
+        if (request->cancelled) {
+            curl_multi_remove_handle(client->multi, request->easy);
+            finish_request(client, request, CURLE_ABORTED_BY_CALLBACK);
+        }
+    }
+}
+
 /* Takes from curl what it is done with. */
 static void collect(struct net_client *client)
 {
+    take_cancelled(client);
     int left = 0;
     CURLMsg *message;
     while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
@@ -237,8 +257,11 @@ static void answer(struct net_client *client, struct net_request *request)
     answer_judge(request, &result);
     request->state = REQUEST_DELIVERING;
     client->in_flight--;
-    request->done(request->context, &result);
-    give_back(client, request);
+    if (request->streaming)
+        stream_deliver_end(request, &result);
+    else
+        request->done(request->context, &result);
+    client_give_back(client, request);
 }
 
 /* Answers what is finished now; what a callback cancels is answered in the next iteration. */
@@ -276,17 +299,29 @@ static void on_start(struct ev_loop *ev, ev_prepare *watcher, int events)
     struct net_client *client = watcher->data;
     if (client->hurt)
         repair(client);
+    stream_resume_woken(client);
     for (int round = 0; client->kick && round < ROUNDS_MAX; round++)
         run_timeouts(client);
     collect(client);
-    if (client->kick || client->finished != NULL)
+    if (client->kick || client->finished != NULL || client->woken != NULL)
         net_loop_again(client->loop);
 }
 
 /* --- requests --- */
 
-static int add_request(struct net_client *client, struct net_request *request, struct mf_error *error)
+struct net_request *client_take(struct net_client *client, struct mf_error *error)
 {
+    struct net_request *request = NULL;
+    if (client->closing)
+        mf_fail(error, MF_NETWORK, "request: the client is closing");
+    else if (client_memory_refill() != 0 || fill_watches(client) != 0 || (request = take_free(client)) == NULL)
+        mf_fail(error, MF_MEMORY, "request: no memory");
+    return request;
+}
+
+int client_start(struct net_client *client, struct net_request *request, struct mf_error *error)
+{
+    mf_assert(!client->inside); /* curl would refuse it */
     CURLMcode code = curl_multi_add_handle(client->multi, request->easy);
     if (code != CURLM_OK)
         return mf_fail(error, MF_MEMORY, "request: %s", curl_multi_strerror(code));
@@ -297,16 +332,13 @@ static int add_request(struct net_client *client, struct net_request *request, s
 int net_client_submit(struct net_client *client, const struct net_request_spec *spec, net_done *done, void *context,
                       struct net_request **out, struct mf_error *error)
 {
-    if (client->closing)
-        return mf_fail(error, MF_NETWORK, "request: the client is closing");
-    bool prepared = client_memory_refill() == 0 && fill_watches(client) == 0;
-    struct net_request *request = prepared ? take_free(client) : NULL;
+    struct net_request *request = client_take(client, error);
     if (request == NULL)
-        return mf_fail(error, MF_MEMORY, "request: no memory");
+        return -1;
     request->done = done;
     request->context = context;
-    if (transfer_prepare(request, spec, error) != 0 || add_request(client, request, error) != 0) {
-        give_back(client, request);
+    if (transfer_prepare(request, spec, error) != 0 || client_start(client, request, error) != 0) {
+        client_give_back(client, request);
         return -1;
     }
     if (out != NULL)
@@ -321,8 +353,9 @@ void net_request_cancel(struct net_request *request)
     if (request->state != REQUEST_OPEN)
         return;
     request->cancelled = true;
-    curl_multi_remove_handle(request->client->multi, request->easy);
-    finish_request(request->client, request, CURLE_ABORTED_BY_CALLBACK);
+    request->client->cancels = true;
+    if (!request->client->inside)
+        take_cancelled(request->client);
     net_loop_again(request->client->loop);
 }
 
@@ -425,6 +458,7 @@ void net_client_destroy(struct net_client *client)
     curl_multi_cleanup(client->multi); /* closes its connections and gives their watches back */
     free_pools(client);
     net_timer_destroy(client->timer);
+    net_timer_destroy(client->stalls);
     mf_free(client->headers);
     mf_free(client->ca_file);
     mf_free(client->user_agent);

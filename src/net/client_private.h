@@ -1,8 +1,9 @@
-/* net/client_private.h - what client.c (the multi handle), transfer.c and answer.c (one request) and origin.c (URLs) share */
+/* net/client_private.h - what client.c (the multi handle), transfer.c, answer.c and stream.c (one request) and origin.c (URLs) share */
 #ifndef MF_NET_CLIENT_PRIVATE_H
 #define MF_NET_CLIENT_PRIVATE_H
 
 #include "net/client.h"
+#include "net/stream.h"
 
 #include "base/buf.h"
 
@@ -27,6 +28,19 @@ struct answer_line {
     uint32_t name_at, name_length, value_at, value_length; /* in `head` */
 };
 
+/* The streamed side of a request: part of it, in use when `streaming` is set. */
+struct net_stream {
+    struct net_request *request;
+    struct net_stream_calls calls;
+    void *context;
+    struct net_stream *next_woken;
+    uint64_t bytes_sent, bytes_received;
+    int64_t stall_timeout_ms, moved_ms; /* boot time of the last byte in either direction */
+    int status;          /* of the head that was passed on; 0: none yet */
+    bool read_paused, write_paused, woken;
+    bool stalled;
+};
+
 struct net_request {
     struct net_client *client;
     struct net_request *next, *previous; /* in the list of its state */
@@ -34,6 +48,8 @@ struct net_request {
     CURL *easy; /* owned; options that never change are set once */
     net_done *done;
     void *context;
+    bool streaming;
+    struct net_stream stream;
     struct known_origin origin;
     void *headers_block; /* owned: the list for curl and its text in one piece, wiped */
     size_t headers_block_bytes;
@@ -64,6 +80,10 @@ struct net_client {
     bool kick;          /* curl wants to be run now */
     bool hurt;          /* curl ran out of memory and has forgotten descriptors or its timer */
     bool delivering, closing;
+    bool inside;        /* curl is running: its multi handle must not be touched */
+    bool cancels;       /* some open request was cancelled from inside */
+    struct net_stream *woken; /* streams that may go on */
+    struct net_timer *stalls; /* looks at open streams; NULL until one asks for it */
     struct net_request *open;
     struct net_request *finished, **finished_end;
     struct net_request *free_requests;
@@ -84,6 +104,24 @@ int origin_of(struct net_client *client, const char *url, struct known_origin *o
 /* May a request to this origin dial this address? */
 bool origin_may_dial(const struct known_origin *origin, const struct sockaddr *address);
 
+/* --- client.c, for stream.c --- */
+
+/* A request to be filled, or NULL without memory; then either started or given back. */
+struct net_request *client_take(struct net_client *client, struct mf_error *error);
+int client_start(struct net_client *client, struct net_request *request, struct mf_error *error);
+void client_give_back(struct net_client *client, struct net_request *request);
+
+/* --- stream.c --- */
+
+/* The head is complete. False: end the request. */
+bool stream_on_head(struct net_request *request);
+/* Lets those go on that were woken; curl may call back. */
+void stream_resume_woken(struct net_client *client);
+/* The request is over. */
+void stream_deliver_end(struct net_request *request, const struct net_answer *answer);
+/* Takes what a stream set off the easy handle. */
+void stream_clear(struct net_request *request);
+
 /* --- transfer.c --- */
 
 /* A request with an easy handle whose lasting options are set; NULL without memory. */
@@ -101,6 +139,8 @@ size_t answer_on_header(char *data, size_t size, size_t count, void *context);
 size_t answer_on_content(char *data, size_t size, size_t count, void *context);
 /* Judges the outcome; the answer's memory is the request's. */
 void answer_judge(struct net_request *request, struct net_answer *answer);
+/* The headers that came so far. */
+void answer_fill_headers(struct net_request *request, struct net_answer *answer);
 /* Wipes what came in. */
 void answer_clear(struct net_request *request);
 bool header_is(struct mf_span name, const char *lower_case);

@@ -286,6 +286,8 @@ void transfer_clear(struct net_request *request)
         (void)curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER, NULL);
         (void)curl_easy_setopt(request->easy, CURLOPT_POSTFIELDS, NULL);
     }
+    if (request->streaming)
+        stream_clear(request);
     mf_free_secret(request->headers_block, request->headers_block_bytes);
     mf_free_secret(request->body, request->body_bytes);
     request->headers_block = request->body = NULL;
