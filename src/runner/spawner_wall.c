@@ -35,9 +35,8 @@ static int open_base(struct spawner *spawner)
     if (spawner->base != NULL)
         return 0;
     snprintf(work, sizeof work, "%s/" PATHS_WORK, spawner->run_dir);
-    struct sandbox_options options = {.agent_uid = spawner->agent_uid > 0 ? spawner->agent_uid : -1,
-                                      .state = spawner->run_dir,
-                                      .work = work};
+    struct sandbox_options options = {
+        .agent_uid = spawner->agent_uid > 0 ? spawner->agent_uid : -1, .state = spawner->run_dir, .work = work};
     return sandbox_base_create(&spawner->base, &options, &error) == 0 ? 0 : say(&error);
 }
 
@@ -48,7 +47,8 @@ static void limits_name(const struct spawner *spawner, uint32_t number, char out
     snprintf(out, 96, "%s.%d.%u", spawner->run_id, (int)getpid(), number);
 }
 
-static int apply_limits(struct spawner *spawner, uint32_t number, struct slot *slot, const struct sandbox_limits *limits)
+static int apply_limits(struct spawner *spawner, uint32_t number, struct slot *slot,
+                        const struct sandbox_limits *limits)
 {
     char name[96];
     struct mf_error error = {.code = MF_NONE};
@@ -206,7 +206,8 @@ int spawner_wall(struct spawner *spawner, const struct message_run *run, struct 
             slot_make(slot, run->slot, spawner->work_fd, spawner->group_fd) != 0)
             return -1;
     }
-    if (open_base(spawner) != 0 || slot_own(slot, uid, gid) != 0 || apply_limits(spawner, run->slot, slot, &limits) != 0 ||
+    if (open_base(spawner) != 0 || slot_own(slot, uid, gid) != 0 ||
+        apply_limits(spawner, run->slot, slot, &limits) != 0 ||
         make_launch(spawner, run, slot, plan, &walled->launch) != 0)
         return -1;
     slot->walled = true;

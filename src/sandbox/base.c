@@ -23,7 +23,7 @@
 #define MAYFLY_LIBEXEC "../libexec/mayfly" /* from the program's own directory */
 #endif
 #define ARGUMENTS_BYTES_MAX ((size_t)64 << 10)
-#define SHM_BYTES "67108864"  /* as containers have it */
+#define SHM_BYTES "67108864" /* as containers have it */
 #define RUN_BYTES "16777216"
 
 /* --- programs --- */
@@ -63,8 +63,10 @@ int base_open_init(const struct sandbox_options *options, struct mf_error *error
         if (fd >= 0)
             return fd;
     }
-    return mf_fail(error, MF_SANDBOX, "mayfly-init: is neither beside this program nor in %s" MAYFLY_LIBEXEC
-                   ": install mayfly whole (cmake --install)", own);
+    return mf_fail(error, MF_SANDBOX,
+                   "mayfly-init: is neither beside this program nor in %s" MAYFLY_LIBEXEC
+                   ": install mayfly whole (cmake --install)",
+                   own);
 }
 
 /* --- who agents are --- */
@@ -138,10 +140,10 @@ void base_show_as_is(struct mf_buf *arguments, const char *path, const char *ins
 
 static void write_fixed(struct mf_buf *fixed)
 {
-    BASE_ARGUMENTS(fixed, "--unshare-all", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL",
-        "--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "agent");
-    BASE_ARGUMENTS(fixed, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", SHM_BYTES, "--tmpfs", "/dev/shm",
-        "--remount-ro", "/dev", "--size", RUN_BYTES, "--tmpfs", "/run");
+    BASE_ARGUMENTS(fixed, "--unshare-all", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000",
+                   "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "agent");
+    BASE_ARGUMENTS(fixed, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", SHM_BYTES, "--tmpfs",
+                   "/dev/shm", "--remount-ro", "/dev", "--size", RUN_BYTES, "--tmpfs", "/run");
 }
 
 /* What programs look for in /etc of a host; no more, because /etc also holds what is nobody's business. */

@@ -27,8 +27,8 @@
 #define SAID_BYTES_MAX 300
 
 struct trial {
-    bool done;                  /* /bin/true ended well */
-    bool ours;                  /* trouble of our own: said is an error's text */
+    bool done; /* /bin/true ended well */
+    bool ours; /* trouble of our own: said is an error's text */
     bool may_mount;
     char said[SAID_BYTES_MAX];
 };
@@ -281,8 +281,9 @@ static int check_path(const struct sandbox_report *report, struct mf_span given,
     if (trouble != NULL)
         return mf_fail(error, MF_INPUT, "sandbox: `%s` cannot be shown: it %s", path, trouble);
     if (!opens(report, real))
-        return mf_fail(error, MF_INPUT, "sandbox: `%s` cannot be shown: agents are uid %u on this machine and may not read it",
-                       path, report->uid);
+        return mf_fail(error, MF_INPUT,
+                       "sandbox: `%s` cannot be shown: agents are uid %u on this machine and may not read it", path,
+                       report->uid);
     return 0;
 }
 
@@ -297,8 +298,8 @@ static int check_root(const struct sandbox_report *report, struct mf_span root, 
     if (stat(path, &about) != 0 || !S_ISDIR(about.st_mode))
         return mf_fail(error, MF_INPUT, "sandbox: root `%s` is no directory", path);
     if (!opens(report, path))
-        return mf_fail(error, MF_INPUT, "sandbox: root `%s`: agents are uid %u on this machine and may not read it", path,
-                       report->uid);
+        return mf_fail(error, MF_INPUT, "sandbox: root `%s`: agents are uid %u on this machine and may not read it",
+                       path, report->uid);
     return 0;
 }
 
@@ -308,16 +309,19 @@ int sandbox_check_spec(const struct sandbox_report *report, const struct sandbox
     if (!report->available)
         return mf_fail(error, MF_SANDBOX, "%s", report->reason);
     if (limits->memory_bytes > 0 && !report->memory)
-        return mf_fail(error, MF_INPUT, "sandbox: a limit of memory needs a cgroup that hands the memory controller down: "
-                                        "start mayfly with systemd-run --user --scope -p Delegate=yes, or leave it out");
+        return mf_fail(error, MF_INPUT,
+                       "sandbox: a limit of memory needs a cgroup that hands the memory controller down: "
+                       "start mayfly with systemd-run --user --scope -p Delegate=yes, or leave it out");
     if (limits->cpu_millis > 0 && !report->cpu)
-        return mf_fail(error, MF_INPUT, "sandbox: a limit of cpus needs a cgroup that hands the cpu controller down: "
-                                        "start mayfly with systemd-run --user --scope -p Delegate=yes, or leave it out");
+        return mf_fail(error, MF_INPUT,
+                       "sandbox: a limit of cpus needs a cgroup that hands the cpu controller down: "
+                       "start mayfly with systemd-run --user --scope -p Delegate=yes, or leave it out");
     if (limits->pids > 0 && !report->pids)
         return mf_fail(error, MF_INPUT, "sandbox: a limit of pids needs Linux 5.14 or the pids controller");
     if (limits->disk_bytes > 0 && !report->disk)
-        return mf_fail(error, MF_INPUT, "sandbox: a limit of the disk can be kept only by root with the right to mount: run "
-                                        "mayfly as root, or put its state on a file system of limited size and leave it out");
+        return mf_fail(error, MF_INPUT,
+                       "sandbox: a limit of the disk can be kept only by root with the right to mount: run "
+                       "mayfly as root, or put its state on a file system of limited size and leave it out");
     if (spec->read_count > SANDBOX_READ_MAX)
         return mf_fail(error, MF_LIMIT, "sandbox: more than %u paths to read", SANDBOX_READ_MAX);
     for (uint32_t i = 0; i < spec->read_count; i++)

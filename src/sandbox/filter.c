@@ -6,8 +6,8 @@
 #include <linux/filter.h>
 #include <sched.h>
 #include <seccomp.h>
-#include <stddef.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -100,7 +100,7 @@ static const struct {
 #define X(name, os_errno) {SCMP_SYS(name), os_errno},
     DENIED(X)
 #undef X
-    {STATMOUNT, EPERM},
+        {STATMOUNT, EPERM},
     {LISTMOUNT, EPERM},
 };
 
@@ -150,14 +150,15 @@ static int add_rules(scmp_filter_ctx filter)
 {
     int result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
     if (result == 0)
-        seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a chain; an older library has none */
+        seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE,
+                         2); /* a tree instead of a chain; an older library has none */
     for (size_t i = 0; i < sizeof denied / sizeof denied[0] && result == 0; i++)
         if (denied[i].call != __NR_SCMP_ERROR)
             result = seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint16_t)denied[i].os_errno), denied[i].call, 0);
     for (size_t i = 0; i < sizeof denied_with / sizeof denied_with[0] && result == 0; i++)
-        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), denied_with[i].call, 1,
-                                  SCMP_CMP(denied_with[i].argument, SCMP_CMP_MASKED_EQ, denied_with[i].mask,
-                                           denied_with[i].value));
+        result = seccomp_rule_add(
+            filter, SCMP_ACT_ERRNO(EPERM), denied_with[i].call, 1,
+            SCMP_CMP(denied_with[i].argument, SCMP_CMP_MASKED_EQ, denied_with[i].mask, denied_with[i].value));
     if (result == 0)
         result = deny_families(filter, SCMP_SYS(socket));
     return result == 0 ? deny_families(filter, SCMP_SYS(socketpair)) : result;

@@ -119,7 +119,8 @@ static int add_slot(struct mf_buf *arguments, const struct sandbox_base *base, c
 }
 
 /* Opened once, so that what is checked is what is shown: bubblewrap gets the name that the kernel knows it by. */
-static int add_read(struct mf_buf *arguments, const struct sandbox_base *base, struct mf_span read, struct mf_error *error)
+static int add_read(struct mf_buf *arguments, const struct sandbox_base *base, struct mf_span read,
+                    struct mf_error *error)
 {
     char path[PATH_MAX], real[PATH_MAX];
     if (mf_span_copy(read, path, sizeof path) != 0)

@@ -153,7 +153,8 @@ int sandbox_limits_place(char *out, size_t out_bytes, bool handed_down[3])
         snprintf(out, out_bytes, "%s", path);
         read_controllers(path, "cgroup.subtree_control", handed_down);
         /* a group with processes cannot hand controllers down: one above may, when we may make groups there */
-        for (char *slash; count(handed_down) < 2 && (slash = strrchr(path, '/')) != NULL && slash > path + mount_bytes - 1;) {
+        for (char *slash;
+             count(handed_down) < 2 && (slash = strrchr(path, '/')) != NULL && slash > path + mount_bytes - 1;) {
             bool above[SANDBOX_CONTROLLER_COUNT];
             *slash = '\0';
             if (strlen(path) < mount_bytes || !usable(path))
@@ -234,7 +235,8 @@ static int write_v2(int dir_fd, enum sandbox_controller controller, uint64_t val
     else
         snprintf(text, sizeof text, "max");
     if (controller == SANDBOX_CONTROLLER_MEMORY)
-        write_limit(dir_fd, "memory.swap.max", value > 0 ? "0" : "max"); /* a kernel without swap accounting has no file */
+        write_limit(dir_fd, "memory.swap.max",
+                    value > 0 ? "0" : "max"); /* a kernel without swap accounting has no file */
     return write_limit(dir_fd, files[controller], text);
 }
 
@@ -265,7 +267,8 @@ static void group_name(const char *name, char out[NAME_BYTES_MAX])
     snprintf(out, NAME_BYTES_MAX, "mayfly-%s", name);
 }
 
-static int apply_v1(const struct sandbox_base *base, const char *name, enum sandbox_controller controller, uint64_t value)
+static int apply_v1(const struct sandbox_base *base, const char *name, enum sandbox_controller controller,
+                    uint64_t value)
 {
     char group[NAME_BYTES_MAX];
     int parent_fd = base->v1_fds[controller];
@@ -284,8 +287,8 @@ static int apply_v1(const struct sandbox_base *base, const char *name, enum sand
     return result;
 }
 
-int sandbox_limits_apply(struct sandbox_base *base, const char *name, int cgroup_fd, const struct sandbox_limits *limits,
-                         struct mf_error *error)
+int sandbox_limits_apply(struct sandbox_base *base, const char *name, int cgroup_fd,
+                         const struct sandbox_limits *limits, struct mf_error *error)
 {
     for (size_t i = 0; i < SANDBOX_CONTROLLER_COUNT; i++) {
         enum sandbox_controller controller = (enum sandbox_controller)i;
@@ -302,7 +305,8 @@ uint32_t sandbox_limits_join(struct sandbox_base *base, const char *name, int fd
     char path[NAME_BYTES_MAX + 8];
     uint32_t joined = 0;
     for (size_t i = 0; i < SANDBOX_CONTROLLER_COUNT; i++) {
-        snprintf(path, sizeof path, "mayfly-%s/tasks", name); /* `tasks`: moves the caller alone, without a lock on all */
+        snprintf(path, sizeof path, "mayfly-%s/tasks",
+                 name); /* `tasks`: moves the caller alone, without a lock on all */
         int fd = base->v1_fds[i] >= 0 ? openat(base->v1_fds[i], path, O_WRONLY | O_CLOEXEC) : -1;
         if (fd >= 0)
             fds[joined++] = fd;

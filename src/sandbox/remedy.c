@@ -28,14 +28,16 @@ static bool namespace_refused(const struct situation *situation)
     X(NO_BWRAP, !s->bwrap, "bubblewrap: not found: run apt-get install bubblewrap")                                    \
     X(OLD_BWRAP, s->bwrap_version != 0 && s->bwrap_version < BWRAP_NEEDED,                                             \
       "bubblewrap: is older than 0.8, which cannot keep an agent from making namespaces: install 0.8 or newer")        \
-    X(NO_INIT, !s->init, "mayfly-init: is neither beside mayfly nor in its libexec directory: install mayfly whole "   \
-                         "(cmake --install)")                                                                          \
+    X(NO_INIT, !s->init,                                                                                               \
+      "mayfly-init: is neither beside mayfly nor in its libexec directory: install mayfly whole "                      \
+      "(cmake --install)")                                                                                             \
     X(NONE_ALLOWED, s->namespaces_max == 0,                                                                            \
       "user namespaces: none may be made: run sysctl -w user.max_user_namespaces=15000 as root")                       \
     X(CLONE_OFF, s->clone_allowed == 0,                                                                                \
       "user namespaces: are off for ordinary users: run sysctl -w kernel.unprivileged_userns_clone=1 as root")         \
-    X(CHROOT, s->chrooted, "chroot: the kernel makes no user namespace in one: start mayfly outside, or enter with "   \
-                           "pivot_root or a container")                                                                \
+    X(CHROOT, s->chrooted,                                                                                             \
+      "chroot: the kernel makes no user namespace in one: start mayfly outside, or enter with "                        \
+      "pivot_root or a container")                                                                                     \
     X(APPARMOR_PROFILE, s->apparmor > 0 && !s->apparmor_profile && namespace_refused(s),                               \
       "AppArmor: keeps bubblewrap from making user namespaces: run, as root, install -m 0644 "                         \
       "/usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/ && apparmor_parser -r "               \
@@ -43,7 +45,7 @@ static bool namespace_refused(const struct situation *situation)
     X(APPARMOR, s->apparmor > 0 && namespace_refused(s),                                                               \
       "AppArmor: keeps bubblewrap from making user namespaces in spite of its profile: run sysctl -w "                 \
       "kernel.apparmor_restrict_unprivileged_userns=0 as root")                                                        \
-    X(CONTAINER_PROC, s->container && says(s, "mount proc"),                                                           \
+    X(CONTAINER_PROC, s->container &&says(s, "mount proc"),                                                            \
       "container: /proc is masked, so that no other can be mounted: start it with --security-opt "                     \
       "systempaths=unconfined (docker) or --security-opt unmask=ALL (podman)")                                         \
     X(CONTAINER_ROOT, s->container && s->root && !s->may_mount && !namespace_refused(s),                               \
@@ -132,8 +134,8 @@ void situation_read(struct situation *out)
         .namespaces_max = read_switch("/proc/sys/user/max_user_namespaces"),
         .clone_allowed = read_switch("/proc/sys/kernel/unprivileged_userns_clone"),
         .apparmor = read_switch("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-        .apparmor_profile = access("/etc/apparmor.d/bwrap-userns-restrict", F_OK) == 0 ||
-                            access("/etc/apparmor.d/bwrap", F_OK) == 0,
+        .apparmor_profile =
+            access("/etc/apparmor.d/bwrap-userns-restrict", F_OK) == 0 || access("/etc/apparmor.d/bwrap", F_OK) == 0,
         .container = in_container(),
         .chrooted = in_chroot(),
     };

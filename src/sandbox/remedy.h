@@ -10,16 +10,16 @@
 
 struct situation {
     bool root;
-    bool may_mount;            /* root with the right to mount */
+    bool may_mount; /* root with the right to mount */
     bool bwrap;
-    uint32_t bwrap_version;    /* major * 1000 + minor; 0: not known */
-    bool init;                 /* mayfly-init was found */
-    int64_t namespaces_max;    /* user.max_user_namespaces; -1: not known */
-    int64_t clone_allowed;     /* kernel.unprivileged_userns_clone; -1: this kernel has no such switch */
-    int64_t apparmor;          /* kernel.apparmor_restrict_unprivileged_userns; -1: none */
-    bool apparmor_profile;     /* a profile for bubblewrap is installed */
+    uint32_t bwrap_version; /* major * 1000 + minor; 0: not known */
+    bool init;              /* mayfly-init was found */
+    int64_t namespaces_max; /* user.max_user_namespaces; -1: not known */
+    int64_t clone_allowed;  /* kernel.unprivileged_userns_clone; -1: this kernel has no such switch */
+    int64_t apparmor;       /* kernel.apparmor_restrict_unprivileged_userns; -1: none */
+    bool apparmor_profile;  /* a profile for bubblewrap is installed */
     bool container, chrooted;
-    const char *said;          /* what the trial wrote; may be empty */
+    const char *said; /* what the trial wrote; may be empty */
 };
 
 /* Reads the machine; `said` stays NULL. */

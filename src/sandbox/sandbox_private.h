@@ -46,12 +46,12 @@ struct sandbox_base {
     int etc_fds[SANDBOX_ETC_FILE_COUNT]; /* owned */
     uid_t uid;
     gid_t gid;
-    bool foreign;               /* agents have another uid than we */
-    char work[PATH_MAX];        /* of the options, resolved; empty: none */
-    char reach[PATH_MAX];       /* the same directory where `uid` can get at it; empty: as it is */
-    char state[PATH_MAX];       /* never shown */
-    struct mf_buf fixed;        /* arguments that are the same for every agent */
-    struct mf_buf usr, etc;     /* those for the host's programs and files of /etc, left out with a root of its own */
+    bool foreign;           /* agents have another uid than we */
+    char work[PATH_MAX];    /* of the options, resolved; empty: none */
+    char reach[PATH_MAX];   /* the same directory where `uid` can get at it; empty: as it is */
+    char state[PATH_MAX];   /* never shown */
+    struct mf_buf fixed;    /* arguments that are the same for every agent */
+    struct mf_buf usr, etc; /* those for the host's programs and files of /etc, left out with a root of its own */
     int v1_fds[SANDBOX_CONTROLLER_COUNT]; /* owned; -1: none */
 };
 

@@ -43,7 +43,8 @@ static void expect_said(const struct world *world, uint64_t stage, const char *w
 static void an_agent_says_hello(void **state)
 {
     struct world *world = *state;
-    struct world_stage *record = run_walled(world, 1, "echo hello; pwd; id -u; echo $HOME; hostname 2>/dev/null || cat /etc/hostname");
+    struct world_stage *record =
+        run_walled(world, 1, "echo hello; pwd; id -u; echo $HOME; hostname 2>/dev/null || cat /etc/hostname");
     assert_false(record->failed);
     assert_int_equal(record->exit.code, 0);
     expect_said(world, 1, "hello\n/mayfly/ws\n1000\n/mayfly/home\nagent\n");

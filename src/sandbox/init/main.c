@@ -84,8 +84,8 @@ static int index_strings(struct init *init)
     uint64_t count = (uint64_t)plan->argc + plan->environment_count;
     if (count > plan->bytes || plan->argc == 0)
         return -1;
-    char **pointers = mmap(NULL, (count + 2) * sizeof *pointers, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char **pointers =
+        mmap(NULL, (count + 2) * sizeof *pointers, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pointers == MAP_FAILED)
         return -1;
     init->argv = pointers;
@@ -127,8 +127,7 @@ static int read_plan(struct init *init, int plan_fd)
 
 static void listen_on(const struct init *init, uint16_t port)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, BACKLOG) != 0)
         fail(init, STEP_SETUP, errno);
