@@ -178,13 +178,7 @@ int runner_on_lease(struct runner *runner, const struct frame *frame)
 int runner_on_drop(struct runner *runner, const struct frame *frame)
 {
     lease_drop(runner, frame->lease);
-    if (runner->gateway != NULL) {
-        gateway_drop(runner->gateway, frame->lease);
-        return 0;
-    }
-    struct frame_writer writer;
-    channel_begin(runner->orchestrator, &writer, FRAME_DROPPED, 0, frame->lease);
-    channel_end(runner->orchestrator, &writer, NULL);
+    gateway_drop(runner->gateway, frame->lease);
     return 0;
 }
 

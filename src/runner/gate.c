@@ -125,12 +125,7 @@ int gate_open(struct runner *runner, struct mf_error *error)
         .anchored_count = runner->anchored_count,
     };
     memcpy(options.anchored_head, runner->anchored_head, sizeof options.anchored_head);
-    struct mf_error trouble;
-    if (gateway_create(&runner->gateway, &options, &handlers, runner, &trouble) == 0 || trouble.code == MF_INTERNAL)
-        return 0; /* MF_INTERNAL: it is not built yet; whoever needs it fails */
-    if (error != NULL)
-        *error = trouble;
-    return -1;
+    return gateway_create(&runner->gateway, &options, &handlers, runner, error);
 }
 
 static void service_free(struct service_entry *entry)

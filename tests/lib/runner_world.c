@@ -85,6 +85,7 @@ static void on_exited(void *context, const struct runner_exit *exited)
     assert_true(record->started && !record->exited);
     record->exited = true;
     record->exit = *exited;
+    record->head_count = ((struct world *)context)->head_count;
     record->exited_ms = net_now_ms();
 }
 
@@ -109,6 +110,54 @@ static void on_dropped(void *context, uint64_t lease)
     struct world *world = context;
     world->dropped++;
     world->last_dropped = lease;
+}
+
+static void on_anomaly(void *context, const struct runner_anomaly *anomaly)
+{
+    struct world *world = context;
+    struct world_stage *record = stage_of(context, anomaly->stage);
+    world->lost_anomalies += anomaly->stage == 0 ? 1 : 0;
+    record->anomalies++;
+    record->violations += anomaly->violation ? 1 : 0;
+    snprintf(record->last_anomaly, sizeof record->last_anomaly, "%s", anomaly->kind);
+    snprintf(record->last_detail, sizeof record->last_detail, "%s", anomaly->detail);
+}
+
+static void on_account_dead(void *context, uint64_t lease)
+{
+    struct world *world = context;
+    world->accounts_dead++;
+    world->last_dead = lease;
+}
+
+static void on_service_refused(void *context, uint64_t service)
+{
+    struct world *world = context;
+    world->services_refused++;
+    world->last_refused = service;
+}
+
+static void on_budget(void *context, uint64_t stage, const char *which)
+{
+    assert_true(which[0] != '\0');
+    stage_of(context, stage)->budgets++;
+}
+
+static void on_usage(void *context, const struct runner_usage *usage)
+{
+    struct world_stage *record = stage_of(context, usage->stage);
+    assert_false(record->exited); /* told before it */
+    record->usage = *usage;
+    snprintf(record->usage_of, sizeof record->usage_of, "%s", usage->service);
+    record->usage.service = record->usage_of;
+}
+
+static void on_audit_head(void *context, uint64_t count, const char *head)
+{
+    struct world *world = context;
+    assert_true(count >= world->head_count);
+    world->head_count = count;
+    snprintf(world->head, sizeof world->head, "%s", head);
 }
 
 static void on_died(void *context, const char *reason)
@@ -203,6 +252,12 @@ struct world *world_open(void)
                                                     .exited = on_exited,
                                                     .result = on_result,
                                                     .dropped = on_dropped,
+                                                    .anomaly = on_anomaly,
+                                                    .account_dead = on_account_dead,
+                                                    .service_refused = on_service_refused,
+                                                    .budget = on_budget,
+                                                    .usage = on_usage,
+                                                    .audit_head = on_audit_head,
                                                     .died = on_died};
     struct world *world = calloc(1, sizeof *world);
     assert_non_null(world);
@@ -222,7 +277,8 @@ struct world *world_open(void)
                                      .run_dir = world->run_dir,
                                      .run_id = world_run_id(),
                                      .path = "/usr/local/bin:/usr/bin:/bin",
-                                     .running_max = 512};
+                                     .running_max = 512,
+                                     .agent_uid = -1};
     struct mf_error error;
     if (runner_start(&world->peer, world->loop, &options, &handlers, world, &error) != 0)
         fail_msg("%s", error.text);

@@ -28,6 +28,12 @@ struct world_stage {
     char class_name[24], reason[2048], sha256[65], commit[80];
     uint64_t result_bytes, output_bytes, stdout_bytes, stderr_bytes;
     uint32_t output_files;
+    uint64_t head_count;      /* of the audit head that was told before it exited */
+    struct runner_usage usage; /* the last that was told; its service's name is in usage_of */
+    char usage_of[32];
+    uint32_t anomalies, violations;
+    char last_anomaly[32], last_detail[512];
+    uint32_t budgets;
 };
 
 struct world {
@@ -38,6 +44,9 @@ struct world {
     struct world_stage stages[WORLD_STAGES_MAX];
     uint32_t dropped; /* DROPPED messages */
     uint64_t last_dropped;
+    uint32_t accounts_dead, services_refused, lost_anomalies; /* lost: of no stage */
+    uint64_t last_dead, last_refused, head_count;
+    char head[65];
     bool up, died;
     int64_t runner_pid;
     char died_reason[256];
