@@ -5,6 +5,7 @@
  */
 #include "cmd/commands.h"
 #include "cmd/machine.h"
+#include "cmd/memory.h"
 #include "cmd/read.h"
 #include "cmd/strays.h"
 #include "cmd/table.h"
@@ -113,6 +114,9 @@ static void check_capacity(struct doctor *doctor, const struct machine *machine)
              (unsigned long long)(machine->swap_bytes >> 20));
     else
         find(doctor, "ok", "swap", "none: credentials in memory stay there");
+    if (!memory_is_wiped())
+        find(doctor, "note", "freed memory",
+             "OpenSSL or SQLite was in use before we were: what they free is not wiped: use the distribution's own libraries");
 }
 
 /* --- the state directory --- */

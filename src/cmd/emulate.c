@@ -3,14 +3,17 @@
 #include "cmd/options.h"
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/str.h"
 #include "emulator/emulator.h"
 #include "net/loop.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_USAGE = 2, EXIT_STATE = 5, EXIT_INTERNAL = 7, HOST_BYTES = 64 };
 
@@ -124,12 +127,29 @@ static int read_options(const struct options *given, char host[HOST_BYTES], stru
 static void announce(struct emulator *emulator)
 {
     char *token = emulator_take_token(emulator);
-    printf("listening %s\n", emulator_url(emulator));
+    struct mf_buf lines; /* not stdio, whose buffer would keep the token */
+    mf_buf_init_secret(&lines, 1024);
+    mf_buf_printf(&lines, "listening %s\n", emulator_url(emulator));
     if (token != NULL) {
-        printf("token %s\n", token);
+        mf_buf_printf(&lines, "token %s\n", token);
         mf_free_secret(token, strlen(token));
     }
-    fflush(stdout);
+    for (size_t done = 0; done < lines.length;) {
+        ssize_t written = write(STDOUT_FILENO, lines.data + done, lines.length - done);
+        if (written < 0 && errno != EINTR)
+            break; /* nobody wants to know */
+        done += written > 0 ? (size_t)written : 0;
+    }
+    mf_buf_free(&lines);
+}
+
+static void forget_token(void)
+{
+    char *token = getenv("MAYFLY_EMULATOR_TOKEN");
+    if (token == NULL)
+        return;
+    mf_wipe(token, strlen(token)); /* else it would stand in /proc/PID/environ until we end */
+    unsetenv("MAYFLY_EMULATOR_TOKEN");
 }
 
 static void on_signal(void *loop, int signal_number)
@@ -145,6 +165,7 @@ static int serve(struct net_loop *loop, const struct emulator_options *options, 
         net_loop_on_signal(loop, SIGINT, on_signal, loop, error) < 0 ||
         emulator_create(&emulator, loop, options, error) < 0)
         return -1;
+    forget_token();
     announce(emulator);
     net_loop_run(loop);
     emulator_destroy(emulator);
@@ -166,8 +187,7 @@ int cmd_emulate(const struct options *given)
     char host[HOST_BYTES];
     if (read_options(given, host, &options) < 0)
         return EXIT_USAGE;
-    char *token = getenv("MAYFLY_EMULATOR_TOKEN");
-    options.operator_token = token == NULL ? NULL : token;
+    options.operator_token = getenv("MAYFLY_EMULATOR_TOKEN");
     signal(SIGPIPE, SIG_IGN); /* a reader of our stdout, or a peer, that went away is no reason to die */
     int done = net_loop_create(&loop, &error);
     if (done == 0)

@@ -7,6 +7,7 @@
 #include "app/app.h"
 #include "base/assert.h"
 #include "base/crash.h"
+#include "cmd/memory.h"
 #include "cmd/options.h"
 #include "runner/peer.h"
 
@@ -117,6 +118,7 @@ static void harden(bool is_runner)
     fill_standard_descriptors();
     hide_memory();
     clear_environment();
+    memory_wipe_in_libraries();
     umask(077);
     if (!is_runner) /* the runner's descriptors are its arguments */
         keep_descriptors_here();

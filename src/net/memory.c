@@ -2,9 +2,8 @@
  * memory.c - curl's memory: every block is wiped when it is freed, and small blocks have a reserve
  *
  * curl copies request headers into its send buffers and answers into its receive buffers, and frees them as they are. A
- * credential would then stay in freed memory for as long as nothing overwrites it. The functions here put the size in
- * front of each block and wipe on free and on growth. They stand on base/alloc.h, so the failing allocator of the tests
- * reaches into curl as well. bench/http_client measures what that costs.
+ * credential would then stay in freed memory for as long as nothing overwrites it. So curl gets base/wiped.h.
+ * bench/http_client measures what that costs.
  *
  * The reserve: curl 7.88 does not survive every failed allocation of its bookkeeping (a hash table that could not be
  * made is left without slots and then divided by them). So a small block that the system cannot give comes from a
@@ -13,7 +12,7 @@
  */
 #include "net/client_private.h"
 
-#include "base/alloc.h"
+#include "base/wiped.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -21,11 +20,6 @@
 
 #define STASH_BLOCK_BYTES 1024 /* the largest table of curl's bookkeeping that is made in flight has 416 bytes */
 #define STASH_BLOCKS 64
-
-union prefix {
-    size_t bytes;
-    max_align_t align;
-};
 
 static atomic_flag stash_lock = ATOMIC_FLAG_INIT; /* held for a few instructions */
 static void *stash[STASH_BLOCKS];
@@ -77,11 +71,11 @@ static bool stash_is_full(void)
 int client_memory_refill(void)
 {
     while (!stash_is_full()) {
-        void *block = mf_alloc(STASH_BLOCK_BYTES);
+        void *block = mf_wiped_alloc(STASH_BLOCK_BYTES);
         if (block == NULL)
             return -1;
         if (!put_stashed(block))
-            mf_free(block);
+            mf_wiped_free(block);
     }
     return 0;
 }
@@ -90,38 +84,25 @@ static void free_stash(void)
 {
     void *block;
     while ((block = take_stashed(STASH_BLOCK_BYTES)) != NULL)
-        mf_free(block);
+        mf_wiped_free(block);
 }
 
 static void *curl_allocate(size_t bytes)
 {
-    if (bytes > SIZE_MAX - sizeof(union prefix))
-        return NULL;
-    union prefix *block = mf_alloc(sizeof *block + bytes);
-    if (block == NULL && (block = take_stashed(sizeof *block + bytes)) == NULL)
-        return NULL;
-    block->bytes = bytes;
-    return block + 1;
-}
-
-static void curl_release(void *memory)
-{
-    if (memory == NULL)
-        return;
-    union prefix *block = (union prefix *)memory - 1;
-    mf_free_secret(block, sizeof *block + block->bytes);
+    void *memory = mf_wiped_alloc(bytes);
+    return memory != NULL ? memory : take_stashed(bytes);
 }
 
 static void *curl_resize(void *memory, size_t bytes)
 {
     if (memory == NULL)
         return curl_allocate(bytes);
-    size_t before = ((union prefix *)memory - 1)->bytes;
+    size_t before = mf_wiped_size(memory);
     void *moved = curl_allocate(bytes);
     if (moved == NULL)
         return NULL;
     memcpy(moved, memory, before < bytes ? before : bytes);
-    curl_release(memory);
+    mf_wiped_free(memory);
     return moved;
 }
 
@@ -147,7 +128,7 @@ static void *curl_allocate_zeroed(size_t count, size_t bytes)
 
 int client_memory_begin(struct mf_error *error)
 {
-    CURLcode result = curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_allocate, curl_release, curl_resize,
+    CURLcode result = curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_allocate, mf_wiped_free, curl_resize,
                                            curl_duplicate, curl_allocate_zeroed);
     if (result != CURLE_OK)
         return mf_fail(error, MF_MEMORY, "http client: %s", curl_easy_strerror(result));
