@@ -422,6 +422,8 @@ void app_destroy(struct app *app)
         app->input_count--;
     }
     app_tables_free(app);
+    if (app->runner_dead) /* its last second is in its log only; the journal has its end already */
+        app_usage_rebuild(app);
     app_prompts_free(app);
     app_free_core_graph(app);
     app_services_close(app);

@@ -267,11 +267,6 @@ int app_source_open(struct app *app, struct app_provider *provider, const struct
 int app_services_open(struct app *app, struct mf_error *error); /* after the providers */
 void app_services_close(struct app *app);
 
-/* Until the gateway is whole, an agent holds its account's own credential (build with -DAPP_GATEWAY=1 to try it). */
-#ifndef APP_GATEWAY
-#define APP_GATEWAY 0
-#endif
-
 /* --- policies.c: what the runner's gateway must know before the first stage --- */
 uint64_t app_policy_of_provider(const struct app *app, uint32_t provider);
 uint64_t app_service_id(uint32_t service);
@@ -304,8 +299,13 @@ void app_heard_audit_head(void *context, uint64_t count, const char *head);
 int app_heard_replay(struct app *app, const struct core_record *record, struct mf_span extra, struct mf_error *error);
 
 /* --- emulate.c --- */
+/* Takes the figures in, to be journaled. */
+void app_usage_told(struct app *app, const struct usage_key *key, const struct usage_figures *figures);
 int app_emulator_start(struct app *app, struct mf_error *error);
 void app_emulator_stop(struct app *app);
+
+/* --- rebuild.c --- */
+void app_usage_rebuild(struct app *app); /* between two runners: from the audit log that the last one left */
 
 /* --- plan.c: the graph as the core's arrays --- */
 struct core_provider app_core_provider(const struct recipe_info *info);

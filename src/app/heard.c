@@ -113,10 +113,24 @@ static void write_figures(struct mf_buf *out, const char *service, const struct 
         mf_buf_printf(out, ",\"micro_usd\":%lld", (long long)figures->micro_usd);
 }
 
+void app_usage_told(struct app *app, const struct usage_key *key, const struct usage_figures *figures)
+{
+    if (usage_book_put(&app->usage, key, figures) != 0)
+        app_note(app, "usage of `%s`: no memory to count it", app_node_path(app, key->node));
+    struct app_payload *payload = app_payload_new();
+    write_figures(&payload->extra, graph_service(app->graph, key->service)->source.name, figures);
+    app_push(app,
+             &(struct core_input){.kind = CORE_INPUT_USAGE,
+                                  .node = key->node,
+                                  .attempt = key->attempt,
+                                  .stage_kind = (enum core_stage)key->stage_kind},
+             payload);
+}
+
 void app_heard_usage(void *context, const struct runner_usage *usage)
 {
     struct app *app = context;
-    struct core_input input = {.kind = CORE_INPUT_USAGE};
+    struct core_input input = {0}; /* only its stage is of interest */
     uint32_t service;
     if (!stage_of(app, usage->stage, &input) || !service_named(app, usage->service, &service))
         return;
@@ -126,11 +140,7 @@ void app_heard_usage(void *context, const struct runner_usage *usage)
 #undef X
         .micro_usd = usage->micro_usd < MICRO_USD_MAX ? usage->micro_usd : MICRO_USD_MAX};
     struct usage_key key = {input.node, input.attempt, service, (uint32_t)input.stage_kind};
-    if (usage_book_put(&app->usage, &key, &figures) != 0)
-        app_note(app, "usage of `%s`: no memory to count it", app_node_path(app, input.node));
-    struct app_payload *payload = app_payload_new();
-    write_figures(&payload->extra, usage->service, &figures);
-    app_push(app, &input, payload);
+    app_usage_told(app, &key, &figures);
 }
 
 /* --- the audit log --- */

@@ -198,7 +198,7 @@ static int send_texts(struct app *app, const struct app_lease *lease, const stru
         .account_json = mf_buf_view(&texts->json),
         .secrets = strings_spans(&texts->secrets),
         .secret_count = texts->secrets.count,
-        .policy = APP_GATEWAY ? app_policy_of_provider(app, provider) : 0,
+        .policy = app_policy_of_provider(app, provider),
         .account = lease->account,
         .upstream = mf_buf_view(&texts->upstream),
         .headers = strings_variables(&texts->headers),

@@ -76,10 +76,8 @@ int app_agent_variables(const struct app_provider *provider, struct mf_span ids,
     mf_buf_init(&masked, APP_VALUES_BYTES_MAX);
     int result = mask(secrets, &masked, error);
     if (result == 0) {
-        bool marks = APP_GATEWAY || provider->service;
-        struct recipe_vars vars = app_recipe_vars(provider, ids, marks ? mf_buf_view(&masked) : secrets, 0);
-        if (marks)
-            vars.base_url = MF_SPAN(GATEWAY_URL_MARK);
+        struct recipe_vars vars = app_recipe_vars(provider, ids, mf_buf_view(&masked), 0);
+        vars.base_url = MF_SPAN(GATEWAY_URL_MARK);
         vars.credential = MF_SPAN(GATEWAY_TOKEN_MARK);
         result = recipe_inject(provider->recipe, &vars, app_put_variable, out, error);
     }
@@ -144,8 +142,6 @@ int app_service_send(struct app *app, uint32_t index, struct mf_error *error)
 
 int app_policies_send(struct app *app, struct mf_error *error)
 {
-    if (!APP_GATEWAY)
-        return 0;
     for (uint32_t i = 0; i < app->provider_count; i++)
         if (send_policy(app, app_policy_of_provider(app, i), &app->providers[i], error) != 0)
             return -1;

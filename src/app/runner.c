@@ -193,6 +193,8 @@ int app_start_runner(struct app *app)
         if (runner_sweep(app->run_id, app->run_dir, &error) < 0)
             app_note(app, "runner: %s", error.text);
     }
+    if (app->runner_generation > 0)
+        app_usage_rebuild(app);
     app->runner_dead = false;
     app->runner_generation++;
     struct runner_options options = {

@@ -216,13 +216,13 @@ static int open_lease(struct stage *stage, const struct lease *lease, char token
 }
 
 /* The lease's variables, and its member of $MAYFLY_ACCOUNTS. */
-static int give_lease(struct stage *stage, const struct lease *lease, const struct given_tokens *granted,
-                      const char *token, struct environment *environment, struct json_writer *accounts,
-                      struct mf_error *error)
+static int give_lease(struct stage *stage, const struct lease *lease, const struct given_tokens *granted, char *token,
+                      struct environment *environment, struct json_writer *accounts, struct mf_error *error)
 {
     const struct runner_lease *message = &lease->message;
     struct marks marks = {.token = GATEWAY_TOKEN_MARK, .url = GATEWAY_URL_MARK};
-    if ((!is_plain(lease) && set_marks(stage, message->policy, granted->port, token, &marks, error) != 0) ||
+    if ((!is_plain(lease) && (set_marks(stage, message->policy, granted->port, token, &marks, error) != 0 ||
+                              open_lease(stage, lease, token, error) != 0)) ||
         set_filled(environment, message->environment, message->environment_count, &marks, error) != 0)
         return -1;
     if (message->account_json.length == 0)
@@ -251,12 +251,10 @@ static int give_leases(struct stage *stage, struct given_tokens *granted, struct
     json_open_object(&accounts);
     for (uint32_t i = 0; i < spawn->lease_count && result == 0; i++) {
         const struct lease *lease = lease_find(stage->runner, spawn->leases[i]);
-        char *token = granted->tokens[i];
         if (lease == NULL || lease->stage != stage->id)
             result = mf_fail(error, MF_NOT_FOUND, "lease %" PRIu64 ": is not held for this stage", spawn->leases[i]);
-        else if ((!is_plain(lease) && open_lease(stage, lease, token, error) != 0) ||
-                 give_lease(stage, lease, granted, token, environment, &accounts, error) != 0)
-            result = -1;
+        else
+            result = give_lease(stage, lease, granted, granted->tokens[i], environment, &accounts, error);
     }
     json_close_object(&accounts);
     if (result == 0 && text.failed)
@@ -278,8 +276,8 @@ static int give_use(struct stage *stage, const struct runner_use *use, struct gi
         return mf_fail(error, MF_INTERNAL, "service %" PRIu64 ": was not sent", use->service);
     if (service->trouble[0] != '\0')
         return mf_fail(error, MF_INPUT, "%s", service->trouble);
-    if (gateway_open_use(stage->runner->gateway, stage->id, use->service, token, error) != 0 ||
-        set_marks(stage, service->message.policy, granted->port, token, &marks, error) != 0)
+    if (set_marks(stage, service->message.policy, granted->port, token, &marks, error) != 0 ||
+        gateway_open_use(stage->runner->gateway, stage->id, use->service, token, error) != 0)
         return -1;
     return set_filled(environment, use->environment, use->environment_count, &marks, error);
 }
@@ -396,7 +394,7 @@ int given_open(struct stage *stage, struct environment *environment, struct mf_e
 
 void given_close(struct stage *stage)
 {
-    if (stage->gated)
+    if (stage->gated && stage->runner->gateway != NULL) /* an ending runner closes its gateway first */
         gateway_close_stage(stage->runner->gateway, stage->id);
     stage->gated = false;
 }
