@@ -279,7 +279,7 @@ static int64_t read_body(void *context, char *out, size_t bytes_max)
 
 static int64_t body_length(const struct front *front)
 {
-    if (front->has_whole)
+    if (front->body_done && (front->head.chunked || front->whole.length > 0))
         return (int64_t)front->whole.length;
     if (front->head.chunked)
         return NET_STREAM_CHUNKED;

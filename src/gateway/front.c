@@ -165,6 +165,13 @@ static void put_continue(struct front *front)
     front->flush_wanted = true;
 }
 
+static bool begin_exchange(struct front *front)
+{
+    front->phase = FRONT_EXCHANGE;
+    exchange_begin(front->exchange);
+    return true;
+}
+
 void front_begin_body(struct front *front, bool whole)
 {
     size_t consumed, produced;
@@ -179,13 +186,14 @@ void front_begin_body(struct front *front, bool whole)
         return;
     }
     front->body_done = result == HTTP1_DONE;
-    front->has_whole =
-        !front->body_done && (whole || (head->has_length && head->content_length <= SMALL_BODY_BYTES_MAX));
-    front->whole.bytes_max = (size_t)(whole ? limit : SMALL_BODY_BYTES_MAX);
+    front->must_whole = whole;
+    front->whole.bytes_max = whole ? (size_t)limit : SMALL_BODY_BYTES_MAX + front->in.bytes_max;
     put_continue(front);
-    front->phase = front->has_whole ? FRONT_WHOLE : FRONT_EXCHANGE;
-    if (!front->has_whole)
-        exchange_begin(front->exchange);
+    bool small = head->chunked || head->content_length <= SMALL_BODY_BYTES_MAX;
+    if (!front->body_done && (whole || small))
+        front->phase = FRONT_WHOLE;
+    else
+        begin_exchange(front);
 }
 
 void front_refuse_body(struct front *front, int status, const char *reason)
@@ -194,40 +202,35 @@ void front_refuse_body(struct front *front, int status, const char *reason)
     exchange_refuse(front->exchange, status, watch_name(WATCH_MALFORMED), reason, NULL);
 }
 
+/* Decodes in place and sets aside. A body without a known length that grows too long goes on as it comes. */
 static bool step_whole(struct front *front)
 {
-    size_t length = front->in.length - front->in_at, consumed, produced;
-    if (mf_buf_reserve(&front->whole, length) != 0 && front->whole.length + length > front->whole.bytes_max) {
-        /* framing counts too: the room may be short by it, never the content */
-        length = front->whole.bytes_max - front->whole.length;
-        front->whole.failed = false;
-    }
-    if (mf_buf_reserve(&front->whole, length) != 0) {
-        front_refuse_body(front, 503, "no memory");
-        return true;
-    }
-    enum http1_result result = http1_body_decode(&front->body, front->in.data + front->in_at, length, &consumed,
-                                                 front->whole.data + front->whole.length, &produced);
+    size_t consumed, produced;
+    char *at = front->in.data + front->in_at;
+    if (front->in.length == front->in_at)
+        return false;
+    enum http1_result result =
+        http1_body_decode(&front->body, at, front->in.length - front->in_at, &consumed, at, &produced);
     front->in_at += consumed;
-    front->whole.length += produced;
     if (result == HTTP1_BAD) {
         front_refuse_body(front, front->body.status, front->body.reason);
         return true;
     }
-    if (result == HTTP1_PARTIAL)
-        return consumed > 0 && front->in_at < front->in.length;
-    front->body_done = true;
-    front->phase = FRONT_EXCHANGE;
-    exchange_begin(front->exchange);
-    return true;
+    if (produced > 0 && mf_buf_append(&front->whole, at, produced) != 0) {
+        front_refuse_body(front, 503, "no memory");
+        return true;
+    }
+    front->body_done = result == HTTP1_DONE;
+    if (front->body_done || (!front->must_whole && front->whole.length >= SMALL_BODY_BYTES_MAX))
+        return begin_exchange(front);
+    return consumed > 0;
 }
 
 int64_t front_read_body(struct front *front, char *out, size_t bytes_max)
 {
-    if (front->has_whole) {
-        size_t left = front->whole.length - front->whole_at, some = left < bytes_max ? left : bytes_max;
-        if (some > 0)
-            memcpy(out, front->whole.data + front->whole_at, some);
+    size_t left = front->whole.length - front->whole_at, some = left < bytes_max ? left : bytes_max;
+    if (some > 0) {
+        memcpy(out, front->whole.data + front->whole_at, some);
         front->whole_at += some;
         return (int64_t)some;
     }
@@ -266,7 +269,7 @@ void front_begin_request(struct front *front)
     mf_buf_free(&front->out);
     mf_buf_free(&front->whole);
     front->out_at = front->whole_at = 0;
-    front->has_whole = front->body_done = front->body_bad = front->starved = front->head_only = false;
+    front->must_whole = front->body_done = front->body_bad = front->starved = front->head_only = false;
     front->flush_wanted = false;
     http1_head_init(&front->head);
     front->phase = FRONT_HEAD;
@@ -297,7 +300,7 @@ static bool step(struct front *front)
     case FRONT_HEAD:
         return step_head(front);
     case FRONT_WHOLE:
-        return front->in.length > front->in_at && step_whole(front);
+        return step_whole(front);
     case FRONT_REPLY:
         return step_reply(front);
     case FRONT_EXCHANGE:

@@ -280,9 +280,9 @@ struct front {
     uint64_t linger_bytes;
     struct mf_buf in;    /* the head of the request stays at its start until the answer is given */
     size_t in_at;        /* consumed so far */
-    struct mf_buf whole; /* a body that is read whole */
+    struct mf_buf whole; /* the body that was read before the exchange began: all of it, or its first part */
     size_t whole_at;     /* of it given to the exchange */
-    bool has_whole;
+    bool must_whole;     /* it is not to begin before */
     struct mf_buf out;   /* for the socket */
     size_t out_at;       /* of it sent */
     struct http1_head head;
