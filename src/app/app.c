@@ -235,7 +235,9 @@ static int open_core(struct app *app, struct mf_error *error)
         return -1;
     if (app->options.mode == APP_RUN)
         return app_open_new(app, error);
-    return app_replay(app, error) == 0 ? check_cleanable(app, error) : -1;
+    if (app_replay(app, error) != 0 || (app->options.previous != NULL && app_revise(app, error) != 0))
+        return -1;
+    return check_cleanable(app, error);
 }
 
 static int check_faults(const struct app *app, struct mf_error *error)
@@ -249,12 +251,21 @@ static int check_faults(const struct app *app, struct mf_error *error)
 static int open_all(struct app *app, struct mf_error *error)
 {
     raise_descriptors();
+    app->contents = contents_create();
+    if (app->contents == NULL)
+        return mf_fail(error, MF_MEMORY, "run: no memory");
     if (app->options.mode == APP_RUN && find_base_dir(app, error) != 0)
         return -1;
     if (open_directory(app, error) != 0 || net_loop_create(&app->loop, error) != 0)
         return -1;
     if (app->options.mode != APP_RUN && app_open_existing(app, error) != 0)
         return -1;
+    if (app->options.previous != NULL) {
+        mf_free(app->base_dir);
+        app->base_dir = NULL;
+        if (find_base_dir(app, error) != 0)
+            return -1;
+    }
     if (app->options.mode != APP_TEARDOWN && app_walls_check(app, error) != 0)
         return -1;
     if (app_providers_open(app, error) != 0 || app_services_open(app, error) != 0 || check_faults(app, error) != 0)
@@ -321,22 +332,39 @@ static int push_reruns(struct app *app)
     return 0;
 }
 
-static void push_resume(struct app *app, uint32_t node)
+/* It succeeded, and would not be the same today. */
+static bool changed(struct app *app, uint32_t node)
 {
-    app_push(app, &(struct core_input){.kind = CORE_INPUT_RESUME, .node = node}, NULL);
+    struct core_node_view view;
+    uint8_t now[32];
+    const struct app_node *entry = app_node_at(app, node);
+    if (app->options.previous == NULL || !core_node(app->core, node, &view) || view.state != CORE_TASK_STATE_SUCCEEDED)
+        return false;
+    return !entry->has_content || !app_content_key(app, node, now) || memcmp(now, entry->content, sizeof now) != 0;
 }
 
-/* In topological order: what a task needs is looked at before the task. */
+static uint32_t push_resume(struct app *app, uint32_t node, bool again)
+{
+    app_push(app, &(struct core_input){.kind = CORE_INPUT_RESUME, .node = node, .flag = again}, NULL);
+    return again;
+}
+
+/* In topological order: what a task needs is looked at before the task. A template with another list makes it anew. */
 static void push_resumes(struct app *app)
 {
     const uint32_t *order = graph_order(app->graph);
+    uint32_t again = 0;
     for (uint32_t i = 0; i < app->core_graph.task_count; i++) {
-        uint32_t first, count;
-        if (core_instances(app->core, order[i], &first, &count))
+        uint32_t first, count = 0, task = order[i];
+        bool template = app->core_graph.tasks[task].template;
+        bool other_list = template && app->options.previous != NULL && !app_content_same_list(app->options.previous, app->graph, task);
+        if (!other_list && core_instances(app->core, task, &first, &count))
             for (uint32_t k = 0; k < count; k++)
-                push_resume(app, first + k);
-        push_resume(app, order[i]);
+                again += push_resume(app, first + k, changed(app, first + k));
+        again += push_resume(app, task, other_list || (!template && changed(app, task)));
     }
+    if (app->options.previous != NULL)
+        app_note(app, "resume: %u tasks had succeeded and have changed; they run again, with what depends on them", again);
 }
 
 static int push_first(struct app *app)
@@ -422,8 +450,7 @@ void app_destroy(struct app *app)
         app->input_count--;
     }
     app_tables_free(app);
-    if (app->runner_dead) /* its last second is in its log only; the journal has its end already */
-        app_usage_rebuild(app);
+    contents_destroy(app->contents);
     app_prompts_free(app);
     app_free_core_graph(app);
     app_services_close(app);

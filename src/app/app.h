@@ -85,6 +85,7 @@ struct app_options {
     const char *const *tasks;
     uint32_t task_count;
     bool with_dependents, include_kept;
+    const struct graph *previous;    /* APP_RESUME with a changed graph: the one before; `graph_path` is the new file's */
     /* all */
     const struct app_pair *credentials;
     uint32_t credential_count;
@@ -134,5 +135,15 @@ int app_check_budget(const struct graph *graph, uint32_t service, const struct r
 
 /* The graph of an earlier run with its parameters, for rerun and teardown; destroy it after the app. */
 int app_load_run(const char *state_path, const char *run, char id[13], struct graph **out, struct mf_error *error);
+
+/*
+ * A changed graph for an earlier run. `text` is taken over; *graph has the tasks in the order of the run and its parameters, *old
+ * is the run's graph. -1 with what is wrong in `diagnostics`, or with MF_INPUT when the run cannot take it.
+ */
+int app_load_revision(const char *state_path, const char *run, char id[13], struct mf_buf *text, bool comments,
+                      struct diagnostics *diagnostics, struct graph **old, struct graph **graph, struct mf_error *error);
+/* Its two parts. */
+int app_revise_check(const struct graph *old, const struct graph *graph, struct mf_error *error);
+int app_revise_text(const struct graph *old, const struct graph *graph, struct mf_buf *out, struct mf_error *error);
 
 #endif

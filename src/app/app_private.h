@@ -5,6 +5,7 @@
 #define MF_APP_APP_PRIVATE_H
 
 #include "app/app.h"
+#include "app/content.h"
 #include "app/provision.h"
 #include "app/strings.h"
 #include "app/usage.h"
@@ -72,6 +73,8 @@ struct app_node {
     uint8_t sha256[32];
     bool has_result, has_outputs;
     uint32_t result_attempt;
+    uint8_t content[32]; /* content.h: of the attempt, then of the success */
+    bool has_content;
 };
 
 /* A stage that the runner knows: open-addressed by its seq. */
@@ -183,6 +186,7 @@ struct app {
 
     struct app_account *accounts; /* by n */
     size_t account_capacity;
+    struct contents *contents; /* what content keys have read */
     struct app_node *nodes;
     size_t node_capacity;
     const char **task_names;      /* of the graph's tasks; into task_name_bytes; both owned */
@@ -332,5 +336,6 @@ void app_remove_leftovers(struct app *app);                     /* when all acco
 int app_open_new(struct app *app, struct mf_error *error);
 int app_open_existing(struct app *app, struct mf_error *error);
 int app_replay(struct app *app, struct mf_error *error); /* after core_create */
+int app_revise(struct app *app, struct mf_error *error); /* after the replay: the graph becomes the run's */
 
 #endif

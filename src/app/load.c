@@ -73,33 +73,89 @@ static int load(struct graph **out, const struct journal_run *run, struct mf_err
     return result;
 }
 
+struct earlier { /* the run row of an earlier run, read */
+    struct state_dir *state;
+    struct journal *journal;
+    struct journal_run run; /* views into `hold` */
+    struct mf_buf hold;
+    char *dir; /* owned */
+};
+
+static int open_earlier(struct earlier *earlier, const char *state_path_given, const char *name, char id[13],
+                        struct mf_error *error)
+{
+    struct mf_buf key;
+    *earlier = (struct earlier){0};
+    mf_buf_init(&earlier->hold, GRAPH_TEXT_BYTES_MAX + (64u << 20));
+    mf_buf_init(&key, 8192);
+    int result = state_open(&earlier->state, state_path_given, false, error);
+    if (result == 0)
+        result = state_run_find(earlier->state, name, id, error);
+    if (result == 0) {
+        earlier->dir = state_run_path(earlier->state, id, NULL);
+        mf_buf_printf(&key, "%s/key", state_path(earlier->state));
+        result = earlier->dir != NULL ? journal_open(&earlier->journal, earlier->dir, mf_buf_cstr(&key), false, error)
+                                      : mf_fail(error, MF_MEMORY, "no memory");
+    }
+    if (result == 0)
+        result = journal_read_run(earlier->journal, &earlier->run, &earlier->hold, error);
+    mf_buf_free(&key);
+    return result;
+}
+
+static void close_earlier(struct earlier *earlier)
+{
+    journal_close(earlier->journal);
+    state_close(earlier->state);
+    mf_free(earlier->dir);
+    mf_buf_free(&earlier->hold);
+}
+
 int app_load_run(const char *state_path_given, const char *name, char id[13], struct graph **out,
                  struct mf_error *error)
 {
-    struct state_dir *state = NULL;
-    struct journal *journal = NULL;
-    struct journal_run run;
-    struct mf_buf hold, key;
-    char *dir = NULL;
-    mf_buf_init(&hold, GRAPH_TEXT_BYTES_MAX + (64u << 20));
-    mf_buf_init(&key, 8192);
-    int result = state_open(&state, state_path_given, false, error);
-    if (result == 0)
-        result = state_run_find(state, name, id, error);
-    if (result == 0) {
-        dir = state_run_path(state, id, NULL);
-        mf_buf_printf(&key, "%s/key", state_path(state));
-        result = dir != NULL ? journal_open(&journal, dir, mf_buf_cstr(&key), false, error)
-                             : mf_fail(error, MF_MEMORY, "no memory");
-    }
-    if (result == 0)
-        result = journal_read_run(journal, &run, &hold, error);
-    if (result == 0 && load(out, &run, error) != 0)
+    struct earlier earlier;
+    int result = open_earlier(&earlier, state_path_given, name, id, error);
+    if (result == 0 && load(out, &earlier.run, error) != 0)
         result = mf_wrap(error, "run %s", id);
-    journal_close(journal);
-    state_close(state);
-    mf_free(dir);
-    mf_buf_free(&hold);
-    mf_buf_free(&key);
+    close_earlier(&earlier);
+    return result;
+}
+
+/* The settings of the run, for both graphs. */
+static int load_both(const struct journal_run *run, struct mf_buf *text, bool comments, struct diagnostics *diagnostics,
+                     struct graph **old, struct graph **graph, struct mf_error *error)
+{
+    struct loaded loaded = {0};
+    struct graph *given = NULL;
+    struct journal_run revised = *run;
+    struct mf_buf ordered;
+    mf_buf_init(&ordered, GRAPH_TEXT_BYTES_MAX);
+    int result = load(old, run, error) != 0 ? mf_wrap(error, "graph of the run")
+                                            : take_settings(&loaded, run->params_json, run->options_json, error);
+    struct graph_options options = {
+        .settings = loaded.settings, .setting_count = loaded.count, .provider = loaded.provider, .comments = comments};
+    if (result == 0)
+        result = graph_load(&given, text, &options, diagnostics, error);
+    if (result == 0 &&
+        (app_revise_check(*old, given, error) != 0 || app_revise_text(*old, given, &ordered, error) != 0))
+        result = -1;
+    revised.graph_text = mf_buf_view(&ordered);
+    if (result == 0)
+        result = load(graph, &revised, error);
+    graph_destroy(given);
+    loaded_free(&loaded);
+    mf_buf_free(&ordered);
+    return result;
+}
+
+int app_load_revision(const char *state_path_given, const char *name, char id[13], struct mf_buf *text, bool comments,
+                      struct diagnostics *diagnostics, struct graph **old, struct graph **graph, struct mf_error *error)
+{
+    struct earlier earlier;
+    int result = open_earlier(&earlier, state_path_given, name, id, error);
+    if (result == 0)
+        result = load_both(&earlier.run, text, comments, diagnostics, old, graph, error);
+    close_earlier(&earlier);
     return result;
 }

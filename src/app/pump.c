@@ -147,6 +147,10 @@ static int store_side_effects(struct app *app, const struct core_record *record,
         return journal_drop_secrets(app->journal, record->account, NULL, error);
     case CORE_ACCOUNT_CLAIMABLE:
         return journal_drop_secrets(app->journal, record->account, "secrets", error);
+    case CORE_TASK_PREPARE:
+    case CORE_TASK_SPAWN:
+        app_content_begin(app, record->node, record->kind == CORE_TASK_PREPARE);
+        return 0;
     case CORE_TASK_SUCCEEDED:
         return store_result(app, record->node, true, error);
     case CORE_TASK_FAILED:
@@ -238,6 +242,22 @@ static void take_instances(struct app *app, const struct app_input *input, const
                               core_node_count(app->core) - input->payload->expansion->count);
 }
 
+/* The payload's members, and what a success stands for. */
+static int append_record(struct app *app, const struct core_record *record, const struct app_payload *payload,
+                         struct mf_error *error)
+{
+    struct mf_buf extra;
+    mf_buf_init(&extra, APP_EXTRA_BYTES_MAX + 128);
+    if (payload != NULL)
+        mf_buf_span(&extra, mf_buf_view(&payload->extra));
+    if (record->kind == CORE_TASK_SUCCEEDED)
+        app_content_end(app, record->node, &extra);
+    int result = extra.failed ? mf_fail(error, MF_MEMORY, "journal: no memory for a record")
+                              : journal_append(app->journal, record, mf_buf_view(&extra), error);
+    mf_buf_free(&extra);
+    return result;
+}
+
 static void take_batch(struct app *app, const struct app_input *input, const struct core_batch *batch)
 {
     struct mf_error error;
@@ -252,8 +272,7 @@ static void take_batch(struct app *app, const struct app_input *input, const str
         keep_record(app, record, payload);
         if (!journal_ready(app))
             continue;
-        struct mf_span extra = payload != NULL ? mf_buf_view(&payload->extra) : (struct mf_span){"", 0};
-        if (journal_append(app->journal, record, extra, &error) != 0 ||
+        if (append_record(app, record, payload, &error) != 0 ||
             store_side_effects(app, record, payload, &error) != 0 ||
             take_adopted(app, record, input->payload, &adopted, &error) != 0)
             journal_failed(app, &error);

@@ -278,7 +278,31 @@ static int apply(void *context, const struct core_record *record, struct mf_span
     }
     if (core_reserve(app->core, record->kind == CORE_TASK_EXPANDED ? (uint32_t)record->facts[0] : 0, error) != 0)
         return -1;
-    return core_apply(app->core, record, error);
+    if (core_apply(app->core, record, error) != 0)
+        return -1;
+    if (record->kind == CORE_TASK_SUCCEEDED)
+        app_content_take(app, record->node, extra);
+    return 0;
+}
+
+/* The journal holds under the new graph; from now on the run is that one's. */
+int app_revise(struct app *app, struct mf_error *error)
+{
+    struct mf_buf options;
+    char sha256[65];
+    store_sha256(graph_text(app->graph), sha256);
+    mf_buf_init(&options, 65536);
+    write_options(app, &options);
+    int result = options.failed ? mf_fail(error, MF_LIMIT, "run: its options do not fit") : journal_begin(app->journal, error);
+    if (result != 0 || journal_put_graph(app->journal, graph_text(app->graph), error) != 0 ||
+        journal_set_run(app->journal, "graph_path", mf_span(app->options.graph_path), error) != 0 ||
+        journal_set_run(app->journal, "graph_sha256", mf_span(sha256), error) != 0 ||
+        journal_set_run(app->journal, "options_json", mf_buf_view(&options), error) != 0)
+        result = -1;
+    else
+        result = journal_commit(app->journal, error);
+    mf_buf_free(&options);
+    return result;
 }
 
 static int take_node(void *context, uint32_t node, uint32_t template_node, uint32_t ordinal, struct mf_span path,

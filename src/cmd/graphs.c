@@ -146,3 +146,27 @@ int graphs_read(struct graph **out, const char *path, const struct pairs *params
     diagnostics_destroy(diagnostics);
     return result;
 }
+
+int graphs_read_revision(const struct options *options, const char *run, char id[13], const char *path, struct graph **old,
+                         struct graph **graph)
+{
+    struct mf_error error = {0};
+    struct mf_buf text;
+    struct diagnostics *diagnostics = NULL;
+    mf_buf_init(&text, GRAPH_TEXT_BYTES_MAX);
+    int result = read_text(path, GRAPH_TEXT_BYTES_MAX, &text, &error);
+    if (result == 0)
+        result = diagnostics_create(&diagnostics, path, DIAGNOSTICS_SHOWN_MAX, &error);
+    if (result == 0) {
+        result = app_load_revision(option_value(options, "state"), run, id, &text, mf_span_ends(mf_span(path), ".jsonc"), diagnostics, old,
+                                   graph, &error);
+        if (diagnostics_count(diagnostics) > 0)
+            show_problems(diagnostics, NULL);
+        result = result != 0 && diagnostics_errors(diagnostics) > 0 ? 2 : result;
+    }
+    if (result < 0)
+        result = complain(&error);
+    mf_buf_free(&text);
+    diagnostics_destroy(diagnostics);
+    return result;
+}

@@ -25,6 +25,10 @@ void pairs_free(struct pairs *pairs);
  */
 int graphs_read(struct graph **out, const char *path, const struct pairs *params, const char *provider, struct mf_buf *problems);
 
+/* The same for a changed graph of an earlier run: app_load_revision. */
+int graphs_read_revision(const struct options *options, const char *run, char id[13], const char *path, struct graph **old,
+                         struct graph **graph);
+
 /* "mayfly: text" on stderr, escaped. Returns the exit code that belongs to the error. */
 int complain(const struct mf_error *error);
 

@@ -170,7 +170,8 @@ struct core_graph {
     X(CANCEL)         /* node, or CORE_NONE for the whole run */                                                       \
     X(TEARDOWN)       /* cancel what is not final, then clean: also LEAKED; with `flag` CLAIMABLE too */               \
     X(RERUN)          /* node; `flag`: with dependents */                                                              \
-    X(RESUME)         /* node: again unless it succeeded and is not stale, with dependents; in topological order */    \
+    X(RESUME)         /* node: again unless it succeeded and is not stale (`flag`: also then; a template: with a       \
+                         new list), with dependents; in topological order */                                           \
     X(EXPANDED)       /* node (template), count */                                                                     \
     X(EXPAND_FAILED)  /* node */                                                                                       \
     X(PREPARED)       /* node, stage */                                                                                \

@@ -353,7 +353,7 @@ static void input_rerun(struct core *core, const struct core_input *input)
 }
 
 /*
- * What did not succeed goes back behind its edges, because what it needs may run again too. A template whose list stands is left
+ * What did not succeed, or with `flag` did, goes back behind its edges, because what it needs may run again too. A template whose list stands is left
  * to its instances.
  */
 static void input_resume(struct core *core, const struct core_input *input)
@@ -363,10 +363,10 @@ static void input_resume(struct core *core, const struct core_input *input)
     bool stale = (node->flags & NODE_STALE) != 0;
     bool superseded = (node->flags & NODE_SUPERSEDED) != 0;
     if (core->drain != CORE_DRAIN_NONE || superseded || !core_is_final(core, input->node) ||
-        (node->state == CORE_TASK_STATE_SUCCEEDED && !stale))
+        (node->state == CORE_TASK_STATE_SUCCEEDED && !stale && !input->flag))
         return;
     bool instance = input->node >= core->graph->task_count;
-    if (!instance && core_is_template(core, input->node) && node->detail != CORE_NONE && !stale)
+    if (!instance && core_is_template(core, input->node) && node->detail != CORE_NONE && !stale && !input->flag)
         return;
     if (instance && !open_template(core, core_task_index(core, input->node)))
         return;

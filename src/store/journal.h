@@ -53,8 +53,10 @@ int journal_put_result(struct journal *journal, uint32_t node, uint32_t attempt,
 int journal_commit(struct journal *journal, struct mf_error *error);
 void journal_rollback(struct journal *journal);
 /* Small changes of the run row, also outside turns: socket_path, providers_json, options_json, limits_json, terms_json, pid, birth,
- * boot_id (numbers as decimal text). */
+ * boot_id, graph_path, graph_sha256 (numbers as decimal text). */
 int journal_set_run(struct journal *journal, const char *column, struct mf_span value, struct mf_error *error);
+/* The graph from now on: a new revision beside the earlier ones. Inside a turn. */
+int journal_put_graph(struct journal *journal, struct mf_span text, struct mf_error *error);
 uint64_t journal_commits(const struct journal *journal);
 
 /* --- reading (writer or reader) --- */

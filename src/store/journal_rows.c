@@ -8,7 +8,7 @@
 
 /* Columns of the run row that may change: the columns and their statements are one list. */
 #define RUN_COLUMNS(X)                                                                                                 \
-    X(socket_path) X(providers_json) X(options_json) X(limits_json) X(terms_json) X(pid) X(birth) X(boot_id)
+    X(socket_path) X(providers_json) X(options_json) X(limits_json) X(terms_json) X(pid) X(birth) X(boot_id) X(graph_path) X(graph_sha256)
 
 static const struct {
     const char *column, *sql;
@@ -56,6 +56,17 @@ int journal_set_run(struct journal *journal, const char *column, struct mf_span 
         status = mf_fail(error, MF_LOCKED, "run %s: another mayfly has taken it over", journal->id);
     sqlite3_finalize(statement);
     return status;
+}
+
+int journal_put_graph(struct journal *journal, struct mf_span text, struct mf_error *error)
+{
+    if (may_write(journal, error) != 0)
+        return -1;
+    sqlite3_stmt *statement = database_statement(journal->database, STATEMENT_GRAPH_REVISE, error);
+    if (statement == NULL)
+        return -1;
+    database_bind_span(statement, 1, text);
+    return finish(journal, statement, error);
 }
 
 /* --- secrets --- */

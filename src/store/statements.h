@@ -18,6 +18,7 @@
       "limits_json, options_json, terms_json, socket_path, pid, birth, boot_id) "                                      \
       "VALUES(1, 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)")                                \
     X(GRAPH_INSERT, "INSERT INTO graph(revision, text) VALUES(1, ?1)")                                                 \
+    X(GRAPH_REVISE, "INSERT INTO graph(revision, text) SELECT max(revision) + 1, ?1 FROM graph")                       \
     X(RUN_READ,                                                                                                        \
       "SELECT id, name, owner, graph_path, text, graph_sha256, params_json, providers_json, limits_json, "             \
       "options_json, terms_json, socket_path, boot_id, opened_ms, pid, birth FROM run "                                \

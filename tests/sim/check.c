@@ -43,6 +43,17 @@ static bool committed(const struct sim_world *world, enum core_record_kind kind,
     return false;
 }
 
+/* When its attempt began: an earlier one may still be giving its tokens back. */
+static uint64_t attempt_began(const struct sim_world *world, uint32_t node)
+{
+    for (uint32_t r = world->journal_count; r-- > 0;) {
+        const struct core_record *record = &world->journal[r];
+        if (record->node == node && (record->kind == CORE_TASK_READY || record->kind == CORE_TASK_RERUN))
+            return record->seq;
+    }
+    return 0;
+}
+
 static void check_process(struct sim_world *world, const struct core_command *command)
 {
     const struct core_record *intent = sim_record(world, command->stage);
@@ -55,9 +66,10 @@ static void check_process(struct sim_world *world, const struct core_command *co
         if (process->alive && !process->unkillable && !process->counted_out && process->node == command->node)
             sim_fail(world, "I2: task %u has two processes", command->node);
     }
+    uint64_t began = command->stage_kind == CORE_STAGE_VERIFY ? attempt_began(world, command->node) : UINT64_MAX;
     for (uint32_t l = 0; l < world->lease_count; l++)
         if (world->leases[l].open && !world->leases[l].drop_hangs && world->leases[l].node == command->node && world->leases[l].stage != command->stage &&
-            command->stage_kind == CORE_STAGE_VERIFY)
+            world->leases[l].lease > began)
             sim_fail(world, "verify of task %u starts while a token of its agent lives", command->node);
 }
 

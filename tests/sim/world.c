@@ -185,9 +185,11 @@ void sim_resume(struct sim_world *world, int64_t at_ms)
             count = 0;
         for (uint32_t i = 0; i < count; i++) {
             event.input.node = first + i;
+            event.input.flag = mf_rng_below(&world->rng, 8) == 0; /* its definition has changed */
             sim_push(world, event);
         }
         event.input.node = task;
+        event.input.flag = mf_rng_below(&world->rng, 8) == 0;
         sim_push(world, event);
     }
 }
