@@ -222,6 +222,21 @@ static void trash_old_slots(struct spawner *spawner)
     closedir(dir);
 }
 
+/* In a namespace of our own the run's directory is opened again: what is mounted below it is to be seen. */
+static int enter_namespace(struct spawner *spawner)
+{
+    struct stat given, opened;
+    if (!sandbox_enter_namespace())
+        return 0;
+    int fd = open(spawner->run_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &opened) != 0 || fstat(spawner->run_fd, &given) != 0 || given.st_ino != opened.st_ino ||
+        given.st_dev != opened.st_dev)
+        return -1;
+    close(spawner->run_fd);
+    spawner->run_fd = fd;
+    return 0;
+}
+
 static int open_directories(struct spawner *spawner)
 {
     struct timespec now;
@@ -328,7 +343,7 @@ int spawner_run(const struct spawner_options *options)
     mf_buf_init_secret(&spawner.in, FRAME_WHOLE_BYTES_MAX + READ_BYTES);
     mf_buf_init(&spawner.out, OUT_BYTES_MAX);
     mf_buf_init(&spawner.scratch, 2 * FRAME_BYTES_MAX);
-    if (harden(&spawner) != 0 || open_directories(&spawner) != 0)
+    if (harden(&spawner) != 0 || enter_namespace(&spawner) != 0 || open_directories(&spawner) != 0)
         return 1;
     open_group(&spawner);
     open_children_list(&spawner);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* --- RUN --- */
@@ -413,6 +414,9 @@ static void retain_workspace(struct spawner *spawner, const struct slot *slot, c
     int fd = paths_make_attempt(spawner->run_fd, instance, release->attempt);
     if (fd < 0)
         return;
+    struct stat about; /* a directory that was shut cannot be moved by who is not root; nobody of the agent is alive */
+    if (fstatat(slot->dir_fd, "ws", &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(about.st_mode))
+        fchmodat(slot->dir_fd, "ws", 0700, 0);
     int ws_fd = openat(slot->dir_fd, "ws", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (!slot->mounted)
         renameat(slot->dir_fd, "ws", fd, "workspace");

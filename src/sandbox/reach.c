@@ -38,16 +38,19 @@ static int open_place(char path[PATH_MAX])
     return -1;
 }
 
-static int enter_namespace(void)
+bool sandbox_enter_namespace(void)
 {
-    return unshare(CLONE_NEWNS) == 0 ? mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) : -1;
+    static bool entered; /* it is the process's, as the namespace is */
+    if (!entered && geteuid() == 0 && unshare(CLONE_NEWNS) == 0)
+        entered = mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == 0;
+    return entered;
 }
 
 /* Without the right to mount the slots stay where they are; then it is decided by their path whether agents reach them. */
 int reach_make(struct sandbox_base *base, struct mf_error *error)
 {
     char place[PATH_MAX], link[40], reach[PATH_MAX];
-    if (enter_namespace() != 0)
+    if (!sandbox_enter_namespace())
         return 0;
     int fd = open_place(place);
     if (fd < 0)
@@ -78,8 +81,7 @@ int sandbox_disk_limit(const struct sandbox_base *base, const char *name, uint64
     char slot[PATH_MAX], reached[PATH_MAX], options[128];
     if (base->reach[0] == '\0' || slot_paths(base, name, slot, reached) != 0)
         return mf_fail(error, MF_SANDBOX, "sandbox: a limit of the disk needs the right to mount");
-    snprintf(options, sizeof options, "mode=0700,size=%llu,nr_inodes=" SLOT_INODES ",uid=%u,gid=%u",
-             (unsigned long long)bytes, (unsigned)base->uid, (unsigned)base->gid);
+    snprintf(options, sizeof options, "mode=0700,size=%llu,nr_inodes=" SLOT_INODES, (unsigned long long)bytes);
     if (mount("mayfly-slot", slot, "tmpfs", MS_NOSUID | MS_NODEV, options) != 0)
         return mf_fail_os(error, errno, "%s: cannot mount on it", slot);
     if (mount(slot, reached, NULL, MS_BIND, NULL) == 0)

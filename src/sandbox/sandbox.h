@@ -70,6 +70,12 @@ int sandbox_check_spec(const struct sandbox_report *report, const struct sandbox
 
 /* --- in the spawner --- */
 
+/*
+ * As root with the right to mount: a mount namespace of the calling process's own, in which slots are made reachable and
+ * limited. To be called before a directory is opened: a descriptor from before sees no mount made after. False: there is none.
+ */
+bool sandbox_enter_namespace(void);
+
 struct sandbox_base; /* what all agents share: filter, /etc, descriptors of bwrap and init */
 int sandbox_base_create(struct sandbox_base **out, const struct sandbox_options *options, struct mf_error *error);
 void sandbox_base_destroy(struct sandbox_base *base);
@@ -116,7 +122,7 @@ int sandbox_limits_place(char *path, size_t path_bytes, bool handed_down[3]);
 void sandbox_limits_remove(struct sandbox_base *base, const char *name);
 
 /*
- * Makes WORK/NAME, an empty directory, a file system of so many bytes that belongs to agents, and ends that again. As root
+ * Makes WORK/NAME, an empty directory, a file system of so many bytes, and ends that again. As root
  * with the right to mount; it lives in memory and counts against it.
  */
 int sandbox_disk_limit(const struct sandbox_base *base, const char *name, uint64_t bytes, struct mf_error *error);
