@@ -64,6 +64,11 @@ static int take_record(void *context, const struct core_record *record, struct m
 
 /* --- the log --- */
 
+static char *copy(struct mf_span text)
+{
+    return text.length > 0 ? mf_strndup(text.data, text.length) : mf_strdup("");
+}
+
 static int take_deed(struct certificates *all, const struct trail_line *line, struct mf_error *error)
 {
     uint32_t number;
@@ -83,9 +88,8 @@ static int take_deed(struct certificates *all, const struct trail_line *line, st
         struct certificate_life *life = &all->lives[line->account - 1];
         struct mf_span what = line->rule.length > 0 ? line->rule : line->path;
         *deed = (struct certificate_deed){.refused = refused,
-                                          .rule = mf_strndup(what.data, what.length),
-                                          .why = refused ? mf_strndup(line->reason.data, line->reason.length)
-                                                         : mf_strndup(line->permission.data, line->permission.length),
+                                          .rule = copy(what),
+                                          .why = copy(refused ? line->reason : line->permission),
                                           .next = CERTIFICATE_NONE};
         all->deed_count++;
         if (life->deeds == 0)

@@ -91,6 +91,47 @@ static size_t forth(struct mf_span text, size_t at, size_t lines)
     return at;
 }
 
+/* How much the two share at the start, in whole lines. */
+static size_t same_start(struct mf_span old, struct mf_span fresh)
+{
+    size_t at = 0;
+    while (at < old.length && at < fresh.length) {
+        size_t end = line_end(old, at);
+        if (line_end(fresh, at) != end || memcmp(old.data + at, fresh.data + at, end - at) != 0)
+            break;
+        at = end;
+    }
+    return at;
+}
+
+static size_t same_end(struct mf_span old, struct mf_span fresh)
+{
+    size_t bytes = 0;
+    while (bytes < old.length && bytes < fresh.length) {
+        size_t start = line_start(old, old.length - bytes - 1);
+        size_t length = old.length - bytes - start;
+        if (length > fresh.length - bytes ||
+            line_start(fresh, fresh.length - bytes - 1) != fresh.length - bytes - length ||
+            memcmp(old.data + start, fresh.data + fresh.length - bytes - length, length) != 0)
+            break;
+        bytes += length;
+    }
+    return bytes;
+}
+
+/* An edit may cover lines that stay as they are: they are context. */
+static void put_change(struct mf_buf *body, struct mf_span old, struct mf_span fresh)
+{
+    size_t start = same_start(old, fresh);
+    struct mf_span gone = part(old, start, old.length);
+    struct mf_span come = part(fresh, start, fresh.length);
+    size_t end = same_end(gone, come);
+    put_lines(body, ' ', part(old, 0, start));
+    put_lines(body, '-', part(gone, 0, gone.length - end));
+    put_lines(body, '+', part(come, 0, come.length - end));
+    put_lines(body, ' ', part(gone, gone.length - end, gone.length));
+}
+
 /* The body of one hunk: context, and for each run of edited lines what goes and what comes. */
 static void put_body(const struct walk *walk, size_t first, size_t last, size_t start, size_t end, struct mf_buf *body,
                      struct mf_buf *fresh)
@@ -102,7 +143,7 @@ static void put_body(const struct walk *walk, size_t first, size_t last, size_t 
         mf_buf_clear(fresh);
         for (size_t copied = from; i < last; i++) {
             const struct diff_edit *edit = &walk->edits[i];
-            if (copied > from && line_start(walk->old, edit->offset) >= to)
+            if (to > from && line_start(walk->old, edit->offset) >= to)
                 break;
             mf_buf_span(fresh, part(walk->old, copied, edit->offset));
             mf_buf_span(fresh, edit->text);
@@ -113,8 +154,7 @@ static void put_body(const struct walk *walk, size_t first, size_t last, size_t 
                 mf_buf_span(fresh, part(walk->old, copied, to));
         }
         put_lines(body, ' ', part(walk->old, at, from));
-        put_lines(body, '-', part(walk->old, from, to));
-        put_lines(body, '+', mf_buf_view(fresh));
+        put_change(body, part(walk->old, from, to), mf_buf_view(fresh));
         at = to;
     }
     put_lines(body, ' ', part(walk->old, at, end));

@@ -38,7 +38,7 @@ static int number_of(struct evidence *evidence, struct tally *tally, size_t max,
 
 static char *copy(struct mf_span text)
 {
-    return mf_strndup(text.data, text.length);
+    return text.length > 0 ? mf_strndup(text.data, text.length) : mf_strdup("");
 }
 
 /* --- who --- */
