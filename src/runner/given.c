@@ -24,29 +24,17 @@ static const struct runner_spawn *spawn_of(const struct stage *stage)
     return &stage->spawn.spawn;
 }
 
-/* As long as the orchestrator sends no policy with it: its values are the real ones. */
-static bool is_plain(const struct lease *lease)
-{
-    return lease->message.policy == 0;
-}
-
 static bool has_grants(const struct stage *stage)
 {
-    bool any = stage->kind != STAGE_PREPARE && spawn_of(stage)->use_count > 0;
-    for (uint32_t i = 0; stage->kind != STAGE_PREPARE && i < spawn_of(stage)->lease_count; i++) {
-        const struct lease *lease = lease_find(stage->runner, spawn_of(stage)->leases[i]);
-        any = any || (lease != NULL && !is_plain(lease));
-    }
-    return any;
+    return stage->kind != STAGE_PREPARE && (spawn_of(stage)->lease_count > 0 || spawn_of(stage)->use_count > 0);
 }
 
 /* --- doors --- */
 
 static int add_port(uint64_t ports[SANDBOX_PORTS_MAX], uint32_t *count, uint16_t port, struct mf_error *error)
 {
-    for (uint32_t i = 0; i < *count; i++)
-        if (ports[i] == port)
-            return mf_fail(error, MF_INPUT, "reach: port %u is the gateway's own", port);
+    if (port == SANDBOX_GATEWAY_PORT || port == SANDBOX_EGRESS_PORT)
+        return mf_fail(error, MF_INPUT, "reach: port %u is the gateway's own", port);
     if (*count == SANDBOX_PORTS_MAX)
         return mf_fail(error, MF_LIMIT, "reach: more than %u ports on loopback", SANDBOX_PORTS_MAX);
     ports[(*count)++] = port;
@@ -220,9 +208,9 @@ static int give_lease(struct stage *stage, const struct lease *lease, const stru
                       struct environment *environment, struct json_writer *accounts, struct mf_error *error)
 {
     const struct runner_lease *message = &lease->message;
-    struct marks marks = {.token = GATEWAY_TOKEN_MARK, .url = GATEWAY_URL_MARK};
-    if ((!is_plain(lease) && (set_marks(stage, message->policy, granted->port, token, &marks, error) != 0 ||
-                              open_lease(stage, lease, token, error) != 0)) ||
+    struct marks marks;
+    if (set_marks(stage, message->policy, granted->port, token, &marks, error) != 0 ||
+        open_lease(stage, lease, token, error) != 0 ||
         set_filled(environment, message->environment, message->environment_count, &marks, error) != 0)
         return -1;
     if (message->account_json.length == 0)

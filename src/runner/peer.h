@@ -2,7 +2,7 @@
  * runner/peer.h - the orchestrator's end of the runner: start it, tell it what to do, hear what happened
  *
  * The runner is a process of its own (`mayfly runner`, reached over a socketpair with framed messages). It captures agents'
- * output and holds leased credentials; it knows no journal, no operator's credential and no other run. A spawner, forked before
+ * output and is the gateway that holds leased credentials; it knows no journal and no other run. A spawner, forked before
  * the runner has threads or secrets, starts the agents and prepares workspaces.
  *
  * In the run directory, each made with its first byte: PATH/ATTEMPT/{stdout.log,stderr.log} of an agent, setup.log and
@@ -78,7 +78,7 @@ struct runner_prepare {
 
 /*
  * SPAWN: agent or verify. Each stage ends with spawn_failed, or with exited and then result. The leases of a stage end with its
- * exited or spawn_failed; dropped comes only as the answer to runner_send_drop, at once in this version.
+ * exited or spawn_failed; dropped comes only as the answer to runner_send_drop, when nothing of the lease is in flight any more.
  */
 struct runner_spawn {
     uint64_t stage;

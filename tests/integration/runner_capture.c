@@ -90,28 +90,21 @@ static void secrets_do_not_reach_a_log(void **state)
     free(err);
 }
 
-static void a_lease_is_in_the_environment_and_not_in_the_log(void **state)
+/* What the gateway cannot guard is not handed out: there is no other way into an environment (runner_gateway.c has the good
+ * ones). */
+static void a_lease_without_a_policy_gives_nothing(void **state)
 {
     struct world *world = *state;
     struct runner_spawn spawn;
     struct runner_variable variables[] = {{MF_SPAN("API_TOKEN"), MF_SPAN("token-0123456789")}};
-    struct mf_span secrets[] = {MF_SPAN("token-0123456789")};
-    struct runner_lease lease = {.lease = 77,
-                                 .stage = 1,
-                                 .environment = variables,
-                                 .environment_count = 1,
-                                 .account_json = MF_SPAN("{\"id\":\"a1\",\"token\":\"token-0123456789\"}"),
-                                 .secrets = secrets,
-                                 .secret_count = 1};
+    struct runner_lease lease = {.lease = 77, .stage = 1, .environment = variables, .environment_count = 1};
     uint64_t leases[] = {77};
     assert_int_equal(runner_send_lease(world->peer, &lease, NULL), 0);
-    world_shell(&spawn, 1, "echo \"got ${#API_TOKEN} $API_TOKEN\"; echo \"$MAYFLY_ACCOUNTS\"");
+    world_shell(&spawn, 1, "echo \"$API_TOKEN\"");
     spawn.leases = leases;
     spawn.lease_count = 1;
-    world_run(world, &spawn);
-    char *out = world_read(world, "t1/1/stdout.log", NULL);
-    assert_string_equal(out, "got 16 [redacted]\n{\"account\":{\"id\":\"a1\",\"token\":\"[redacted]\"}}\n");
-    free(out);
+    assert_true(world_run(world, &spawn)->failed);
+    assert_null(world_read(world, "t1/1/stdout.log", NULL));
     runner_send_drop(world->peer, 77, NULL);
     world_run_for(world, 100);
     assert_int_equal(world->dropped, 1);
@@ -262,7 +255,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(both_streams_have_their_log),      TEST(bytes_stay_as_they_are),
         TEST(a_log_has_a_maximum_and_says_so),  TEST(a_flood_is_read_to_its_end),
-        TEST(secrets_do_not_reach_a_log),       TEST(a_lease_is_in_the_environment_and_not_in_the_log),
+        TEST(secrets_do_not_reach_a_log),       TEST(a_lease_without_a_policy_gives_nothing),
         TEST(a_lease_belongs_to_one_stage),     TEST(the_environment_is_clean),
         TEST(home_is_fresh_and_writable),       TEST(what_cannot_be_a_variable_is_refused),
         TEST(a_large_queue_says_so_and_drains),
