@@ -10,6 +10,7 @@
 #include "cmd/strays.h"
 #include "cmd/table.h"
 #include "json/write.h"
+#include "sandbox/sandbox.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 
 #define EXIT_MAY_EXIST 4
 #define EXIT_STATE 5
+#define EXIT_NO_SANDBOX 6
 #define FREE_BYTES_LOW (1ull << 30)
 
 struct doctor {
@@ -51,10 +53,10 @@ static void find(struct doctor *doctor, const char *grade, const char *what, con
     json_close_object(&doctor->writer);
 }
 
-/* 4 wins over 5: something that may exist costs money or is dangerous. */
+/* 4 wins over 5, 5 over 6: something that may exist costs money or is dangerous. */
 static void problem(struct doctor *doctor, int code)
 {
-    if (doctor->code == 0 || code == EXIT_MAY_EXIST)
+    if (doctor->code == 0 || code < doctor->code)
         doctor->code = code;
 }
 
@@ -83,16 +85,25 @@ static void check_cgroup(struct doctor *doctor, const struct machine *machine)
              machine->cgroup == MACHINE_CGROUP_V1 ? "version 1" : "version 2 without cgroup.kill here");
 }
 
+/* A whole sandbox around /bin/true: what it cannot do, no agent gets. */
 static void check_sandbox(struct doctor *doctor, const struct machine *machine)
 {
-    if (machine->user_namespaces)
-        find(doctor, "ok", "user namespaces", "can be made");
-    else
-        find(doctor, "note", "user namespaces",
-             "cannot be made without privileges: run sysctl -w kernel.unprivileged_userns_clone=1, or "
-             "kernel.apparmor_restrict_unprivileged_userns=0, as root");
-    find(doctor, machine->bubblewrap ? "ok" : "note", "bubblewrap", "%s",
-         machine->bubblewrap ? "found" : "not found: run apt-get install bubblewrap");
+    struct sandbox_options options = {.agent_uid = -1};
+    struct sandbox_report report;
+    struct mf_error error = {0};
+    if (sandbox_check(&options, &report, &error) != 0) {
+        find(doctor, "problem", "sandbox", "%s", error.text);
+        problem(doctor, EXIT_NO_SANDBOX);
+    } else if (!report.available) {
+        find(doctor, "problem", "sandbox", "%s", report.reason);
+        problem(doctor, EXIT_NO_SANDBOX);
+    } else {
+        find(doctor, "ok", "sandbox", "bubblewrap %s, agents are uid %u", report.version, report.uid);
+        find(doctor, report.memory && report.cpu ? "ok" : "note", "limits", "of agents: pids%s%s%s (cgroup %s)%s",
+             report.memory ? ", memory" : "", report.cpu ? ", cpus" : "", report.disk ? ", disk" : "", report.cgroup,
+             report.memory && report.cpu ? ""
+                                         : ": for the others start mayfly with systemd-run --user --scope -p Delegate=yes");
+    }
     find(doctor, machine->git ? "ok" : "note", "git", "%s",
          machine->git ? "found" : "not found: tasks with a git workspace need it: run apt-get install git");
 }

@@ -135,15 +135,6 @@ static void look_at_limits(struct machine *out)
     out->cores = cores > 0 ? (uint32_t)cores : 1;
 }
 
-/* Sysctls of the kernel, of Debian and of Ubuntu; root needs none of them. */
-static bool may_make_user_namespaces(void)
-{
-    if (file_number("/proc/sys/user/max_user_namespaces", 1) == 0)
-        return false;
-    return geteuid() == 0 || (file_number("/proc/sys/kernel/unprivileged_userns_clone", 1) != 0 &&
-                              file_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0) == 0);
-}
-
 static uint64_t hold(uint64_t have, uint64_t own, uint64_t each)
 {
     return have > own ? (have - own) / each : 0;
@@ -155,8 +146,6 @@ void machine_look(struct machine *out)
     look_at_calls(out);
     look_at_limits(out);
     look_at_cgroup(out);
-    out->user_namespaces = may_make_user_namespaces();
-    out->bubblewrap = in_path("bwrap");
     out->git = in_path("git");
     out->agents_by_descriptors = hold(out->descriptors_max, MACHINE_OWN_DESCRIPTORS, MACHINE_AGENT_DESCRIPTORS);
     out->agents_by_processes = hold(out->processes_max, MACHINE_OWN_PROCESSES, MACHINE_AGENT_PROCESSES);

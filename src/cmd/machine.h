@@ -12,8 +12,7 @@ struct machine {
     bool pidfd, openat2, close_range;
     enum machine_cgroup cgroup;
     bool cgroup_kill;       /* cgroup v2 with cgroup.kill (5.14) */
-    bool user_namespaces;   /* an unprivileged process may make one */
-    bool bubblewrap, git;   /* found in PATH */
+    bool git;               /* found in PATH */
     uint64_t descriptors_max; /* hard limit */
     uint64_t processes_max;   /* the smallest of all limits */
     uint64_t memory_bytes;    /* available now, within the cgroup's limit */
