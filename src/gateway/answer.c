@@ -125,6 +125,8 @@ bool answer_on_head(void *context, const struct net_stream_head *head)
     else
         count_refused(exchange, head->status);
     begin_reading(exchange, head);
+    if (head->status >= 300)
+        net_stream_more(exchange->stream); /* a body that it did not want ends here */
     exchange->no_body = exchange->head_only || !http1_has_body(head->status);
     exchange->learning = policy_hand_on(exchange->grant->policy->policy).length > 0 && head->status < 300 &&
                          !exchange->no_body && is_json(head) && !is_encoded(head);

@@ -264,8 +264,8 @@ void exchange_begin(struct exchange *exchange)
 static int64_t read_body(void *context, char *out, size_t bytes_max)
 {
     struct exchange *exchange = context;
-    if (exchange->front == NULL)
-        return 0;
+    if (exchange->front == NULL || exchange->status >= 300)
+        return 0; /* refused before it was read: there is nobody for the rest of it */
     int64_t got = front_read_body(exchange->front, out, bytes_max);
     if (got == FRONT_BODY_BAD) {
         exchange->broken = true;

@@ -116,7 +116,8 @@ struct body_sink {
     uint64_t bytes, hash;
     char *start;
     size_t start_bytes, start_length;
-    char *all; /* grows when asked for */
+    bool keep;
+    char *all; /* of the first 4 MiB, when asked for */
 };
 
 static void take_body(struct body_sink *sink, const char *data, size_t bytes)
@@ -125,11 +126,9 @@ static void take_body(struct body_sink *sink, const char *data, size_t bytes)
     memcpy(sink->start + sink->start_length, data, some);
     sink->start_length += some;
     sink->start[sink->start_length] = '\0';
-    if (sink->all != NULL || sink->bytes == 0) {
-        if (sink->bytes + bytes <= 4u << 20) {
-            sink->all = realloc(sink->all, sink->bytes + bytes + 1);
-            memcpy(sink->all + sink->bytes, data, bytes);
-        }
+    if (sink->keep && sink->bytes + bytes <= 4u << 20) {
+        sink->all = realloc(sink->all, sink->bytes + bytes + 1);
+        memcpy(sink->all + sink->bytes, data, bytes);
     }
     sink->hash = world_hash(sink->hash, data, bytes);
     sink->bytes += bytes;
@@ -186,12 +185,16 @@ static bool read_chunks(struct reader *reader, struct body_sink *sink)
     }
 }
 
+static _Thread_local bool put_failed; /* the peer of this thread's connection went away */
+
 static bool put(int fd, const char *data, size_t bytes)
 {
     while (bytes > 0) {
         ssize_t sent = send(fd, data, bytes, MSG_NOSIGNAL);
-        if (sent <= 0)
+        if (sent <= 0) {
+            put_failed = true;
             return false;
+        }
         data += sent;
         bytes -= (size_t)sent;
     }
@@ -257,7 +260,7 @@ static void put_raw(int fd, const char *name)
         {"retry", "HTTP/1.1 429 Slow\r\nretry-after: 1\r\ncontent-length: 4\r\n\r\nslow"},
         {"retry-long", "HTTP/1.1 529 Slow\r\nretry-after: 500\r\ncontent-length: 4\r\n\r\nslow"},
         {"usage", "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
-                  "71\r\n\r\n{\"model\":\"m\",\"usage\":{\"input_tokens\":1000000,\"output_tokens\":2000000  }}"},
+                  "72\r\n\r\n{\"model\":\"m\",\"usage\":{\"input_tokens\":1000000,\"output_tokens\":2000000  }}"},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (strcmp(name, table[i].name) == 0)
@@ -350,6 +353,7 @@ static bool serve_one(struct world *world, struct reader *reader)
         return false;
     }
     bool whole = true;
+    body.keep = strcmp(path, "/echo") == 0;
     if (world_header(seen.head, "transfer-encoding", value, sizeof value) != NULL)
         whole = read_chunks(reader, &body);
     else if (world_header(seen.head, "content-length", value, sizeof value) != NULL)
@@ -361,7 +365,7 @@ static bool serve_one(struct world *world, struct reader *reader)
     if (whole)
         atomic_fetch_add(&world->seen_count, 1);
     bool goes_on = whole && serve_path(reader->fd, path, seen.head, &body);
-    if (!whole || (!goes_on && strcmp(path, "/hold") == 0))
+    if (!whole || put_failed || (!goes_on && strcmp(path, "/hold") == 0))
         atomic_fetch_add(&world->upstream_broken, 1);
     free(body.all);
     return goes_on;
@@ -396,6 +400,8 @@ static void *serve(void *context)
         int fd = accept4(world->upstream_fd, NULL, NULL, SOCK_CLOEXEC), on = 1;
         if (fd < 0)
             continue;
+        struct timeval for_ever = {0}; /* accepted sockets inherit the listener's patience */
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &for_ever, sizeof for_ever);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         struct served *served = malloc(sizeof *served);
         *served = (struct served){world, fd};
@@ -542,15 +548,40 @@ static void add_policies(struct world *world)
         fail_msg("%s", error.text);
 }
 
-struct world *world_open(const struct gateway_options *given)
+static void make_gateway(struct world *world)
 {
     static const struct gateway_handlers handlers = {on_anomaly, on_dead, on_service_refused, on_budget,
                                                      on_usage,   on_head, on_dropped};
-    struct gateway_options options = given != NULL ? *given : (struct gateway_options){0};
+    struct mf_error error;
+    world->options.loop = world->loop;
+    world->options.client = world->client;
+    world->options.run_dir_fd = world->dir_fd;
+    world->options.run_id = "testrun00001";
+    if (gateway_create(&world->gateway, &world->options, &handlers, world, &error) != 0)
+        fail_msg("%s", error.text);
+    add_policies(world);
+}
+
+static void do_again(struct world *world, void *context)
+{
+    (void)context;
+    gateway_destroy(world->gateway);
+    make_gateway(world);
+}
+
+void world_again(struct world *world)
+{
+    world_call(world, do_again, NULL);
+}
+
+struct world *world_open(const struct gateway_options *given)
+{
     struct net_client_options client = {.connections_per_origin_max = 512, .connections_max = 512};
     struct world *world = calloc(1, sizeof *world);
     struct mf_error error;
     world->seen = calloc(64, sizeof *world->seen);
+    if (given != NULL)
+        world->options = *given;
     snprintf(world->dir, sizeof world->dir, "/tmp/mfy-gateway-XXXXXX");
     assert_non_null(mkdtemp(world->dir));
     world->dir_fd = open(world->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -558,13 +589,7 @@ struct world *world_open(const struct gateway_options *given)
     open_upstream(world);
     assert_int_equal(net_loop_create(&world->loop, &error), 0);
     assert_int_equal(net_client_create(&world->client, world->loop, &client, &error), 0);
-    options.loop = world->loop;
-    options.client = world->client;
-    options.run_dir_fd = world->dir_fd;
-    options.run_id = "testrun00001";
-    if (gateway_create(&world->gateway, &options, &handlers, world, &error) != 0)
-        fail_msg("%s", error.text);
-    add_policies(world);
+    make_gateway(world);
     net_loop_on_wake(world->loop, on_woken, world);
     assert_int_equal(pthread_create(&loop_thread, NULL, run_loop, world), 0);
     return world;

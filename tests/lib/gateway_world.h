@@ -28,7 +28,7 @@ struct world {
     struct net_loop *loop;
     struct net_client *client;
     struct gateway *gateway;
-    struct net_timer *nudge;
+    struct gateway_options options;
     char dir[64];
     int dir_fd;
     /* the upstream */
@@ -46,6 +46,8 @@ struct world {
 
 struct world *world_open(const struct gateway_options *options); /* loop, client, directory and run id are filled in */
 void world_close(struct world *world);
+/* The gateway dies and a new one opens on the same record; every stage is gone. */
+void world_again(struct world *world);
 /* Runs on the loop's thread; returns when it has run. */
 void world_call(struct world *world, void (*function)(struct world *world, void *context), void *context);
 
