@@ -81,28 +81,54 @@ static bool add_file(struct walk *walk, int fd, const struct stat *status)
     return mf_buf_printf(walk->out, " %s%s", sha256, (status->st_mode & S_IXUSR) != 0 ? "x" : "") == 0;
 }
 
-static int by_name(const struct dirent **left, const struct dirent **right)
+struct names {
+    char **items; /* owned, each too */
+    size_t count, capacity;
+};
+
+static int by_name(const void *left, const void *right)
 {
-    return strcmp((*left)->d_name, (*right)->d_name);
+    return strcmp(*(char *const *)left, *(char *const *)right);
 }
 
-static int not_dots(const struct dirent *entry)
+/* All but the dots, sorted. */
+static bool read_names(int fd, struct names *names)
 {
-    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* closedir takes it with it */
+    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+    const struct dirent *entry;
+    bool well = dir != NULL;
+    if (dir == NULL && copy >= 0)
+        close(copy);
+    while (well && (entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        char *name = mf_strdup(entry->d_name);
+        well = name != NULL && names->count < CONTENT_FILES_MAX &&
+               mf_grow((void **)&names->items, &names->capacity, names->count + 1, sizeof *names->items, 16) == 0;
+        if (well)
+            names->items[names->count++] = name;
+        else
+            mf_free(name);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    if (names->count > 1)
+        qsort(names->items, names->count, sizeof *names->items, by_name);
+    return well;
 }
 
 static bool add_entry(struct walk *walk, int dir_fd, const char *name, unsigned depth);
 
 static bool add_directory(struct walk *walk, int fd, unsigned depth)
 {
-    struct dirent **entries = NULL;
-    int count = depth < DEPTH_MAX ? scandirat(fd, ".", &entries, not_dots, by_name) : -1;
-    bool well = count >= 0 && mf_buf_text(walk->out, " (") == 0;
-    for (int i = 0; i < count; i++) {
-        well = well && add_entry(walk, fd, entries[i]->d_name, depth + 1);
-        free(entries[i]); /* made by the C library */
+    struct names names = {0};
+    bool well = depth < DEPTH_MAX && read_names(fd, &names) && mf_buf_text(walk->out, " (") == 0;
+    for (size_t i = 0; i < names.count; i++) {
+        well = well && add_entry(walk, fd, names.items[i], depth + 1);
+        mf_free(names.items[i]);
     }
-    free(entries);
+    mf_free(names.items);
     return well && mf_buf_text(walk->out, ")") == 0;
 }
 

@@ -3,7 +3,8 @@
 # not with 0 while something is left, not with a fault that a sanitizer sees; and one clean-up with memory leaves nothing.
 #
 #   TORTURE_LIST      only these, for example "937:0 938:1"
-#   MAYFLY_TEST_FULL  every n; otherwise about TORTURE_POINTS (40) of them for each of the two ways
+#   MAYFLY_TEST_FULL  every TORTURE_STEP-th (10) n from a random one on, each in both ways; every n (TORTURE_STEP=1) takes a day. Otherwise
+#                     about TORTURE_POINTS (40) of them
 set -eu
 . "$(dirname "$0")/../lib/case.sh"
 
@@ -54,7 +55,7 @@ total=$(sed -n 's/^allocations //p' "$ERR")
 [ "${total:-0}" -gt 0 ] || { echo "this is no test build (MAYFLY_CRASHPOINTS)"; exit 77; }
 rm -rf "$MAYFLY_STATE"
 step=$((total / points + 1))
-[ -z "${MAYFLY_TEST_FULL:-}" ] || step=1
+[ -z "${MAYFLY_TEST_FULL:-}" ] || step=${TORTURE_STEP:-10}
 tried=0
 for n in ${TORTURE_LIST:-}; do
     one "$n"

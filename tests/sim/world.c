@@ -238,7 +238,7 @@ static void step(struct sim_world *world, struct core_input input)
     sim_events++;
     if (!address(world, &input))
         input.kind = CORE_INPUT_TICK;
-    if (input.kind == CORE_INPUT_SIGNAL && world->signal_number == 0)
+    if (input.kind == CORE_INPUT_SIGNAL && world->signal_number == 0 && !core_settled(world->core)) /* else it comes too late */
         world->signal_number = input.signal;
     note_told(world, &input);
     input.now_ms = world->now_ms;
