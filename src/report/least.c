@@ -99,6 +99,22 @@ static bool narrows(const struct list *list, uint32_t permission, const struct e
     return true;
 }
 
+/* Nobody wants a permission of another name, though it has fewer rules: what is declared, its reading half, what was recorded. */
+static void keep_near(const struct list *list, uint32_t recorded, struct least_set *set)
+{
+    struct least_set near = list->declared;
+    for (uint32_t i = 0; i < HTTP1_PERMISSIONS_MAX && name_of(list, i).length > 0; i++) {
+        uint32_t read =
+            least_has(&list->declared, i) ? least_read_of(list->provider->policy, name_of(list, i)) : UINT32_MAX;
+        if (read != UINT32_MAX)
+            set_put(&near, read, true);
+    }
+    if (recorded != UINT32_MAX)
+        set_put(&near, recorded, true);
+    for (size_t i = 0; i < sizeof set->bits / sizeof set->bits[0]; i++)
+        set->bits[i] &= near.bits[i];
+}
+
 /* A class under a narrowed permission must stay narrowed: by itself, or by the reading half of it. */
 static struct least_set allowing(const struct least *least, const struct list *list, const struct evidence_use *use)
 {
@@ -108,8 +124,10 @@ static struct least_set allowing(const struct least *least, const struct list *l
     memcpy(set.bits, use->allowing, sizeof set.bits);
     uint32_t own = policy_permission(list->provider->policy, name);
     uint32_t only = own != UINT32_MAX ? only_of(graph, list->node, name) : JSON_NONE;
-    if (only == JSON_NONE)
+    if (only == JSON_NONE) {
+        keep_near(list, own, &set);
         return set;
+    }
     uint32_t read = least_read_of(list->provider->policy, name);
     bool halved = read != UINT32_MAX && least_has(&set, read) && !least_has(&list->declared, read) &&
                   narrows(list, read, use, graph_document(graph), only);

@@ -23,8 +23,8 @@ static const char report_graph[] =
     "    \"bare\": { \"command\": [\"true\"], \"account\": {} } } }";
 
 static const char report_policy[] =
-    "{\"policy\":1,\"name\":\"p\",\"base_path\":\"/v4\",\"permissions\":[\"s:read\",\"s:write\",\"kv:write\",\"all:write\"],"
-    "\"rules\":[[\"GET /a/{id}/s/{script}\",0],[\"GET /a/{id}/s\",0],"
+    "{\"policy\":1,\"name\":\"p\",\"base_path\":\"/v4\",\"permissions\":[\"s:read\",\"s:write\",\"kv:write\",\"all:write\",\"tail:read\"],"
+    "\"rules\":[[\"GET /a/{id}/s/{script}\",4],[\"GET /a/{id}/s/{script}\",0],[\"GET /a/{id}/s\",0],"
     "[\"GET /a/{id}/s/{script}\",1],[\"GET /a/{id}/s\",1],[\"PUT /a/{id}/s/{script}\",1],[\"DELETE /a/{id}/s/{script}\",1],"
     "[\"PUT /a/{id}/kv/{key:opaque}\",2],"
     "[\"PUT /a/{id}/kv/{key:opaque}\",3],[\"GET /a/{id}/s\",3],[\"POST /a/{id}/all\",3],[\"PUT /a/{id}/all\",3],[\"GET /a/{id}/all\",3]]}";
