@@ -34,7 +34,7 @@ static int flush_out(struct job *job, struct mf_error *error)
 {
     if (job->out.failed)
         return mf_fail(error, MF_MEMORY, "audit: no memory");
-    if (fwrite(job->out.data, 1, job->out.length, stdout) != job->out.length)
+    if (fwrite(mf_buf_cstr(&job->out), 1, job->out.length, stdout) != job->out.length)
         return mf_fail_os(error, errno, "audit: cannot write");
     mf_buf_clear(&job->out);
     return 0;

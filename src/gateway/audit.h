@@ -27,6 +27,7 @@
 #ifndef MF_GATEWAY_AUDIT_H
 #define MF_GATEWAY_AUDIT_H
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -106,6 +107,9 @@ int audit_anomaly(struct audit *audit, int64_t at_ms, const struct audit_subject
 /* Egress: where to, which address was dialled, bytes both ways at the end. */
 int audit_connected(struct audit *audit, int64_t at_ms, const struct audit_subject *subject, uint64_t request, struct mf_span host, uint16_t port, const char *address, struct mf_error *error);
 int audit_closed(struct audit *audit, int64_t at_ms, const struct audit_subject *subject, uint64_t request, uint64_t sent_bytes, uint64_t received_bytes, int64_t duration_ms, struct mf_error *error);
+
+/* Text that an agent chose, for people: a gateway token in it taken out, escaped, at most so many characters of it. */
+int audit_show_text(struct mf_buf *out, struct mf_span text, size_t shown_max);
 
 uint64_t audit_next_request(struct audit *audit); /* 1, 2, ...; goes on over lives of the runner */
 uint64_t audit_count(const struct audit *audit);

@@ -107,3 +107,19 @@ void audit_put_text(struct audit *audit, const char *key, struct mf_span text, s
     else
         put_changed(audit, key, text, bytes_max);
 }
+
+int audit_show_text(struct mf_buf *out, struct mf_span text, size_t shown_max)
+{
+    size_t token_bytes = 0;
+    const char *token;
+    while ((token = find_token(text, &token_bytes)) != NULL) {
+        struct mf_span plain = {text.data, (size_t)(token - text.data)};
+        size_t before = out->length;
+        if (json_escape_shown(out, plain, shown_max) != 0 || mf_buf_text(out, TOKEN_SHOWN) != 0)
+            return -1;
+        size_t shown = out->length - before; /* at least as many as characters were shown */
+        shown_max -= shown < shown_max ? shown : shown_max;
+        text = (struct mf_span){token + token_bytes, text.length - plain.length - token_bytes};
+    }
+    return json_escape_shown(out, text, shown_max);
+}

@@ -6,8 +6,6 @@
  */
 #include "gateway/proxy.h"
 
-#include "json/write.h"
-
 #include <string.h>
 
 #define TELL_EVERY_MS 1000
@@ -27,7 +25,7 @@ static void tell_anomaly(struct stage *stage, uint64_t told_stage, uint64_t leas
     (void)audit_anomaly(gateway->audit, gateway->epoch_ms(), &subject, watch_name(kind), detail, NULL);
     gateway_recorded(gateway);
     mf_buf_init(&shown, 4096);
-    json_escape_shown(&shown, detail, DETAIL_SHOWN_MAX);
+    audit_show_text(&shown, detail, DETAIL_SHOWN_MAX);
     if (gateway->handlers.anomaly != NULL)
         gateway->handlers.anomaly(gateway->context, told_stage, lease, kind, mf_buf_cstr(&shown));
     mf_buf_free(&shown);

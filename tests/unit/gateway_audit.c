@@ -328,6 +328,22 @@ static void a_token_is_taken_out(void **state)
     check_file(&chain);
 }
 
+static void what_people_see_of_a_text(void **state)
+{
+    (void)state;
+    struct mf_buf out;
+    mf_buf_init(&out, 1000);
+    assert_int_equal(audit_show_text(&out, MF_SPAN("GET /" TOKEN "/\x1b?a=" TOKEN), 200), 0);
+    assert_string_equal(mf_buf_cstr(&out), "GET /mfy_[redacted]/\\u001b?a=mfy_[redacted]");
+    mf_buf_clear(&out);
+    assert_int_equal(audit_show_text(&out, MF_SPAN("abcdef"), 3), 0);
+    assert_string_equal(mf_buf_cstr(&out), "abc...");
+    mf_buf_clear(&out);
+    assert_int_equal(audit_show_text(&out, MF_SPAN("abcdef" TOKEN "xyz /tail"), 10), 0);
+    assert_string_equal(mf_buf_cstr(&out), "abcdefmfy_[redacted]...");
+    mf_buf_free(&out);
+}
+
 /* --- another life --- */
 
 struct heard {
@@ -621,6 +637,7 @@ int main(void)
         TEST(a_path_cannot_forge_a_record),
         TEST(a_long_text_is_cut_with_its_length_and_hash),
         TEST(a_token_is_taken_out),
+        TEST(what_people_see_of_a_text),
         TEST(a_later_life_goes_on),
         TEST(the_journaled_head_must_be_there),
         TEST(a_torn_line_is_set_aside),
