@@ -187,6 +187,11 @@ int certificate_text(const struct certificates *all, uint32_t number, const char
     put_moment(out, "gone", moment(&subject, CORE_ACCOUNT_GONE));
     mf_buf_printf(out, "  state        %s: %s\n", view_account_state_name(subject.account->state),
                   certificate_verdict(all, number));
+    if (subject.account->reason != NULL) {
+        mf_buf_text(out, "  last answer  ");
+        put_shown(out, subject.account->reason);
+        mf_buf_char(out, '\n');
+    }
     put_proof(out, all, &subject, number);
     return out->failed ? mf_fail(error, MF_MEMORY, "audit: no memory") : 0;
 }
@@ -308,6 +313,8 @@ int certificate_json(const struct certificates *all, uint32_t number, const char
     json_moment(writer, "gone", moment(&subject, CORE_ACCOUNT_GONE));
     json_member_string(writer, "state", view_account_state_name(subject.account->state));
     json_member_string(writer, "verified", certificate_verdict(all, number));
+    if (subject.account->reason != NULL)
+        json_member_string(writer, "last_answer", subject.account->reason);
     json_proof(writer, all, &subject);
     json_close_object(writer);
     return writer->out->failed ? mf_fail(error, MF_MEMORY, "audit: no memory") : 0;
