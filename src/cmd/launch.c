@@ -3,7 +3,9 @@
 
 #include "app/progress.h"
 #include "cmd/graphs.h"
+#include "cmd/outlet.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +20,21 @@ static bool colour_on(const struct options *options, FILE *out)
            terminal != NULL && strcmp(terminal, "dumb") != 0;
 }
 
-static struct progress *make_progress(const struct options *options)
+static bool wants_board(const struct options *options)
 {
-    if (option_set(options, "json"))
-        return progress_create(PROGRESS_JSON, stdout, false);
     const char *terminal = getenv("TERM");
-    bool board = isatty(STDERR_FILENO) != 0 && terminal != NULL && strcmp(terminal, "dumb") != 0;
-    return progress_create(board ? PROGRESS_BOARD : PROGRESS_PLAIN, stderr, colour_on(options, stderr));
+    return !option_set(options, "json") && isatty(STDERR_FILENO) != 0 && terminal != NULL &&
+           strcmp(terminal, "dumb") != 0;
+}
+
+/* Events on stdout, lines on stderr; through an outlet, so that no reader can keep the loop waiting. */
+static struct progress *make_progress(const struct options *options, struct outlet *outlet)
+{
+    if (wants_board(options)) /* asks its terminal for its size */
+        return progress_create(PROGRESS_BOARD, stderr, colour_on(options, stderr));
+    if (option_set(options, "json"))
+        return progress_create(PROGRESS_JSON, outlet != NULL ? outlet_stream(outlet) : stdout, false);
+    return progress_create(PROGRESS_PLAIN, outlet != NULL ? outlet_stream(outlet) : stderr, colour_on(options, stderr));
 }
 
 static void print_receipt(void *context, struct app *app, const struct app_receipt *receipt)
@@ -48,9 +58,14 @@ int launch(struct app_options *app_options, const struct options *options)
     app_options->state_path = option_value(options, "state");
     app_options->program = "/proc/self/exe";
     app_options->allow_base_url = option_set(options, "allow-base-url");
-    struct progress *progress = make_progress(options);
-    if (progress == NULL)
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL); /* a reader that went away ends no run */
+    int out_fd = option_set(options, "json") ? STDOUT_FILENO : STDERR_FILENO;
+    struct outlet *outlet = wants_board(options) ? NULL : outlet_create(out_fd);
+    struct progress *progress = make_progress(options, outlet);
+    if (progress == NULL) {
+        outlet_destroy(outlet);
         return 7;
+    }
     app_options->observers[app_options->observer_count++] = progress_observer(progress);
     app_options->observers[app_options->observer_count++] =
         (struct app_observer){.closed = print_receipt, .context = (void *)(uintptr_t)options};
@@ -60,5 +75,6 @@ int launch(struct app_options *app_options, const struct options *options)
         code = 4; /* nothing was sent, and something may still exist */
     app_destroy(app);
     progress_destroy(progress);
+    outlet_destroy(outlet);
     return code;
 }
