@@ -422,6 +422,8 @@ int app_run(struct app *app)
         return 2;
     net_loop_run(app->loop);
     app->exit_code = exit_code_of(app);
+    if (app->runner_dead) /* its last second is in its log only; the journal has its end already */
+        app_usage_rebuild(app);
     CRASH_POINT(16);
     app_remove_leftovers(app);
     struct app_receipt receipt;

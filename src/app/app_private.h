@@ -116,7 +116,10 @@ struct app_provider {
 struct app_service {            /* what it shares with a provider, and what may be spent */
     struct app_provider source;
     bool used;                  /* by some task; else it is not opened */
-    int64_t asked_ms;           /* boot time when its credential was last read again; 0: never */
+    struct app *app;
+    struct net_timer *again;    /* owned; made when its credential is first refused */
+    uint32_t asked;             /* so often its credential was read again */
+    int64_t again_ms;           /* not before that boot time */
 };
 
 struct app_emulator {
@@ -299,17 +302,17 @@ void app_heard_service_refused(void *context, uint64_t service);
 void app_heard_budget(void *context, uint64_t stage, const char *which);
 void app_heard_usage(void *context, const struct runner_usage *usage);
 void app_heard_audit_head(void *context, uint64_t count, const char *head);
+/* Takes the figures in, to be journaled. */
+void app_usage_told(struct app *app, const struct usage_key *key, const struct usage_figures *figures);
 /* The same facts from the journal of an earlier life. */
 int app_heard_replay(struct app *app, const struct core_record *record, struct mf_span extra, struct mf_error *error);
 
-/* --- emulate.c --- */
-/* Takes the figures in, to be journaled. */
-void app_usage_told(struct app *app, const struct usage_key *key, const struct usage_figures *figures);
-int app_emulator_start(struct app *app, struct mf_error *error);
-void app_emulator_stop(struct app *app);
-
 /* --- rebuild.c --- */
 void app_usage_rebuild(struct app *app); /* between two runners: from the audit log that the last one left */
+
+/* --- emulate.c --- */
+int app_emulator_start(struct app *app, struct mf_error *error);
+void app_emulator_stop(struct app *app);
 
 /* --- plan.c: the graph as the core's arrays --- */
 struct core_provider app_core_provider(const struct recipe_info *info);

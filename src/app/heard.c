@@ -11,7 +11,8 @@
 
 #include <string.h>
 
-#define CREDENTIAL_AGAIN_MS 5000                /* a service that refuses every key is not asked for a new one more often */
+#define CREDENTIAL_AGAIN_MS 1000                /* a key that is refused again is read again after this, then twice this ... */
+#define CREDENTIAL_AGAIN_MS_MAX 60000
 #define MICRO_USD_MAX (INT64_C(1) << 50)        /* a billion dollars: sums stay far from their end */
 
 /* The node and attempt of a stage, also of one that is over. */
@@ -59,22 +60,37 @@ void app_heard_account_dead(void *context, uint64_t lease)
     app_push(app, &(struct core_input){.kind = CORE_INPUT_ACCOUNT_DEAD, .account = account}, payload);
 }
 
+static void read_again(void *context)
+{
+    struct app_service *service = context;
+    struct app *app = service->app;
+    struct mf_error error = {0};
+    struct mf_span credential;
+    if (app->runner == NULL || app->runner_dead)
+        return;
+    int64_t pause_ms = (int64_t)CREDENTIAL_AGAIN_MS << (service->asked < 6 ? service->asked : 6);
+    service->asked++;
+    service->again_ms = net_now_ms() + (pause_ms < CREDENTIAL_AGAIN_MS_MAX ? pause_ms : CREDENTIAL_AGAIN_MS_MAX);
+    app_note(app, "service `%s` refused the operator's credential; reading it again", service->source.name);
+    /* Sent in any case: only then the gateway tells the next refusal. */
+    if (app_provider_credential(&service->source, true, &credential, &error) != 0)
+        app_note(app, "%s", error.text);
+    if (app_service_send(app, (uint32_t)(service - app->services), &error) != 0)
+        app_note(app, "%s", error.text);
+}
+
+/* At once for the first time; a key that stays wrong is read less and less often. */
 void app_heard_service_refused(void *context, uint64_t id)
 {
     struct app *app = context;
     struct mf_error error = {0};
-    struct mf_span credential;
     if (id < 1 || id > app->service_count || !app->services[id - 1].used)
         return;
     struct app_service *service = &app->services[id - 1];
-    bool soon = service->asked_ms != 0 && net_now_ms() - service->asked_ms < CREDENTIAL_AGAIN_MS;
-    if (soon || app->runner_dead)
-        return;
-    service->asked_ms = net_now_ms();
-    app_note(app, "service `%s` refused the operator's credential; reading it again", service->source.name);
-    if (app_provider_credential(&service->source, true, &credential, &error) != 0 ||
-        app_service_send(app, (uint32_t)id - 1, &error) != 0)
-        app_note(app, "%s", error.text);
+    if (service->again == NULL && net_timer_create(&service->again, app->loop, read_again, service, &error) != 0)
+        app_note(app, "service `%s`: %s", service->source.name, error.text);
+    else
+        net_timer_set(service->again, service->again_ms > net_now_ms() ? service->again_ms : net_now_ms());
 }
 
 /* --- money --- */

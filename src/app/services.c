@@ -51,6 +51,7 @@ int app_services_open(struct app *app, struct mf_error *error)
     for (uint32_t i = 0; i < count && app->options.mode != APP_TEARDOWN; i++) {
         const struct graph_service *declared = graph_service(app->graph, i);
         struct app_service *service = &app->services[i];
+        service->app = app;
         service->used = declared->source.used;
         if (service->used && (app_source_open(app, &service->source, &declared->source, true, error) != 0 ||
                               app_check_budget(app->graph, i, service->source.recipe, error) != 0))
@@ -61,8 +62,10 @@ int app_services_open(struct app *app, struct mf_error *error)
 
 void app_services_close(struct app *app)
 {
-    for (uint32_t i = 0; i < app->service_count; i++)
+    for (uint32_t i = 0; i < app->service_count; i++) {
+        net_timer_destroy(app->services[i].again);
         app_provider_close(&app->services[i].source);
+    }
     mf_free(app->services);
     app->services = NULL;
     app->service_count = 0;

@@ -17,7 +17,9 @@
 #include <string.h>
 
 /* Until everything that an agent needs inside is there: only tasks that say "sandbox" are walled. */
+#ifndef APP_SANDBOX_DEFAULT
 #define APP_SANDBOX_DEFAULT false
+#endif
 
 static bool says_sandbox(const struct graph *graph, uint32_t task)
 {

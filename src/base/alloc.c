@@ -61,7 +61,8 @@ char *mf_strndup(const char *text, size_t length)
     char *copy = mf_alloc(length + 1);
     if (copy == NULL)
         return NULL;
-    memcpy(copy, text, length);
+    if (length > 0) /* an empty span may have no data */
+        memcpy(copy, text, length);
     copy[length] = '\0';
     return copy;
 }
