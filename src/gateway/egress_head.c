@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define HTTP "http://"
+#define OWN_HEADERS_MAX 3 /* host, framing, connection: what is passed on is no longer than what a server may be sent */
 
 static int refuse(struct egress_head *out, int status, const char *reason)
 {
@@ -140,6 +141,8 @@ static int parse_origin_form(const struct line *line, struct mf_span target, str
         return refuse(out, parsed->status, parsed->reason);
     if (result != HTTP1_DONE || parsed->head_bytes != copy->length)
         return refuse(out, 400, "the head does not end where it seems to");
+    if (parsed->header_count > HTTP1_HEADERS_MAX - OWN_HEADERS_MAX)
+        return refuse(out, 431, "there are too many headers");
     return 0;
 }
 

@@ -502,6 +502,32 @@ static void test_heads(void **state)
     egress_rules_destroy(rules);
 }
 
+/* With the three that are added it is never more than a strict server takes. */
+static void test_many_headers(void **state)
+{
+    (void)state;
+    for (unsigned headers = 90; headers <= 100; headers++) {
+        struct egress_head head;
+        struct mf_buf text, upstream;
+        struct http1_head parsed;
+        mf_buf_init(&text, EGRESS_HEAD_BYTES_MAX);
+        mf_buf_init(&upstream, EGRESS_UPSTREAM_HEAD_BYTES_MAX);
+        mf_buf_text(&text, "POST http://example.org/ HTTP/1.1\r\nHost: example.org\r\nContent-Length: 0\r\n");
+        for (unsigned i = 2; i < headers; i++)
+            mf_buf_text(&text, "A: b\r\n");
+        mf_buf_text(&text, "\r\n");
+        int result = egress_head_read(mf_buf_view(&text), E, 8123, NULL, &head, &upstream);
+        assert_int_equal(result, headers <= 97 ? 0 : -1);
+        http1_head_init(&parsed);
+        if (result == 0)
+            assert_int_equal(http1_head_parse(&parsed, upstream.data, upstream.length), HTTP1_DONE);
+        else
+            assert_int_equal(head.status, 431);
+        mf_buf_free(&text);
+        mf_buf_free(&upstream);
+    }
+}
+
 static void test_head_end(void **state)
 {
     (void)state;
@@ -540,10 +566,10 @@ static void test_head_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classes),        cmocka_unit_test(test_may_dial), cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_match),          cmocka_unit_test(test_reach),    cmocka_unit_test(test_bad_entries),
-        cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_heads),    cmocka_unit_test(test_head_end),
-        cmocka_unit_test(test_head_no_memory),
+        cmocka_unit_test(test_classes),   cmocka_unit_test(test_may_dial),       cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_match),     cmocka_unit_test(test_reach),          cmocka_unit_test(test_bad_entries),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_heads),          cmocka_unit_test(test_many_headers),
+        cmocka_unit_test(test_head_end),  cmocka_unit_test(test_head_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

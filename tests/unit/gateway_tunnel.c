@@ -793,6 +793,19 @@ static void test_an_endless_head(void **state)
     close_bench();
 }
 
+/* Silence and half a head cost a place for some seconds, no more. */
+static void test_a_head_that_does_not_come(void **state)
+{
+    (void)state;
+    open_bench(0);
+    open_stage("!127.0.0.1:1", NULL, 0);
+    int64_t before_ms = net_now_ms();
+    struct talk *talk = run_talk(talk_of(bench.egress_port, false, "CONNECT 127.0.0.1:1 HTTP/1.1\r\n"));
+    assert_int_equal(talk->status, 408);
+    assert_in_range(net_now_ms() - before_ms, 9000, 18000);
+    close_bench();
+}
+
 static void open_three(void *context)
 {
     struct talk *talk = context;
@@ -899,6 +912,7 @@ int main(void)
         cmocka_unit_test(test_reach),
         cmocka_unit_test(test_heads_that_are_none),
         cmocka_unit_test(test_an_endless_head),
+        cmocka_unit_test(test_a_head_that_does_not_come),
         cmocka_unit_test(test_connections_are_counted),
         cmocka_unit_test(test_the_end_of_the_stage),
         cmocka_unit_test(test_a_record_that_cannot_be_written),
