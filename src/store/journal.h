@@ -58,6 +58,11 @@ int journal_set_run(struct journal *journal, const char *column, struct mf_span 
 /* The graph from now on: a new revision beside the earlier ones. Inside a turn. */
 int journal_put_graph(struct journal *journal, struct mf_span text, struct mf_error *error);
 uint64_t journal_commits(const struct journal *journal);
+/*
+ * Takes the lines of audit.log that the table `request` does not have yet, for people with the sqlite3 shell; outside a turn, when
+ * nobody writes the file any more. A file that is not there is fine. After -1 the table ends early, and the run is as good as before.
+ */
+int journal_take_requests(struct journal *journal, int run_dir_fd, struct mf_error *error);
 
 /* --- reading (writer or reader) --- */
 int journal_replay(struct journal *journal, int (*each)(void *context, const struct core_record *record, struct mf_span extra, struct mf_error *error), void *context, struct mf_error *error);

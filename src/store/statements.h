@@ -51,7 +51,12 @@
     X(RESULT_PUT,                                                                                                      \
       "INSERT INTO result(node, attempt, sha256, outputs) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(node) "                   \
       "DO UPDATE SET attempt = excluded.attempt, sha256 = excluded.sha256, outputs = excluded.outputs")                \
-    X(RESULT_GET, "SELECT sha256, outputs FROM result WHERE node = ?1")
+    X(RESULT_GET, "SELECT sha256, outputs FROM result WHERE node = ?1")                                                \
+    X(REQUEST_LAST, "SELECT ifnull(max(seq), 0) FROM request")                                                         \
+    X(REQUEST_PUT, "INSERT INTO request(seq, at_ms, account, facts) VALUES(?1, ?2, ?3, ?4)")                           \
+    X(REQUEST_TASKS,                                                                                                   \
+      "UPDATE request SET task = known.task FROM (SELECT node AS task, path FROM node UNION SELECT task, name FROM name) " \
+      "AS known WHERE request.task IS NULL AND known.path = request.facts ->> '$.task'")
 
 enum statement {
 #define X(name, sql) STATEMENT_##name,
