@@ -440,6 +440,8 @@ void app_destroy(struct app *app)
     if (app == NULL)
         return;
     runner_stop(app->runner, RUNNER_LEAVE_MS);
+    if (app->journal != NULL) /* the record is complete now; what cannot be copied stays in its file */
+        journal_take_requests(app->journal, app->run_dir_fd, NULL);
     app_control_close(app);
     provision_destroy(app->provision);
     net_client_destroy(app->client);
