@@ -170,6 +170,8 @@ if [ "$status" -ne 5 ]; then
 fi
 
 # --- tables and certificates that need no mayfly to be checked ---
+[ "$(sqlite3 "$(state_of "$run")/run.db" "SELECT count(*), count(DISTINCT task), (SELECT facts ->> '$.chain' FROM request ORDER BY seq DESC LIMIT 1) FROM request")" = \
+    "$lines|2|$(tail -n 1 "$log" | jq -r .chain)" ] || fail "the table request is not the record"
 mayfly audit "$run" --csv
 expect_status 0
 [ "$(wc -l <"$OUT")" = $((lines + 1)) ] || fail "the table has other rows than the log"
