@@ -19,7 +19,7 @@ int complain(const struct mf_error *error)
     struct mf_buf shown;
     mf_buf_init(&shown, 8192);
     json_escape_shown(&shown, mf_span(error->text), MF_ERROR_TEXT_MAX);
-    fprintf(stderr, "mayfly: %s\n", mf_buf_cstr(&shown));
+    fprintf(stderr, "mayfly: %s\n", shown.failed ? "no memory" : mf_buf_cstr(&shown));
     mf_buf_free(&shown);
     return app_error_exit(error);
 }

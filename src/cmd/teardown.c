@@ -16,13 +16,19 @@ static int never_began(const char *id)
     return 0;
 }
 
+/* What became of the tasks is no matter of a clean-up; one that broke off has not cleaned. */
+static int result_of(int code)
+{
+    return code == 7 ? 4 : code == 1 || code == 3 || code == 8 ? 0 : code;
+}
+
 static int teardown_one(const struct options *options, const char *run, const struct pairs *credentials)
 {
     struct mf_error error;
     struct graph *graph = NULL;
     char id[STATE_RUN_ID_BYTES] = "";
     if (app_load_run(option_value(options, "state"), run, id, &graph, &error) != 0)
-        return error.code == MF_NOT_FOUND && id[0] != '\0' ? never_began(id) : complain(&error);
+        return error.code == MF_NOT_FOUND && id[0] != '\0' ? never_began(id) : result_of(complain(&error));
     struct app_options app_options = {.mode = APP_TEARDOWN,
                                       .graph = graph,
                                       .run = id,
@@ -32,7 +38,7 @@ static int teardown_one(const struct options *options, const char *run, const st
                                       .strict_teardown = option_set(options, "strict-teardown")};
     int code = launch(&app_options, options);
     graph_destroy(graph);
-    return code == 1 || code == 3 || code == 8 ? 0 : code; /* what became of the tasks is no matter of a clean-up */
+    return result_of(code);
 }
 
 struct all_runs {
@@ -57,9 +63,9 @@ static int teardown_all(const struct options *options, const struct pairs *crede
     struct mf_error error;
     int code = 0;
     if (state_open(&state, option_value(options, "state"), false, &error) != 0)
-        return complain(&error);
+        return result_of(complain(&error));
     if (state_runs(state, add_run, &all, &error) != 0)
-        code = complain(&error);
+        code = result_of(complain(&error));
     for (size_t i = 0; i < all.count; i++) {
         if (state_run_locked(state, all.ids[i])) {
             fprintf(stderr, "mayfly: run %s is going on; `mayfly cancel %s` ends it\n", all.ids[i], all.ids[i]);
