@@ -224,8 +224,6 @@ static void on_ready(void *context, int events)
         moved(front, FRONT_WAIT_WRITE);
         if (!front_flush(front))
             return;
-        if (front->phase == FRONT_EXCHANGE && front_unsent(front) == 0)
-            exchange_resume(front->exchange);
     }
     front_advance(front);
 }

@@ -34,6 +34,8 @@ bool front_flush(struct front *front)
     mf_buf_clear(&front->out);
     front->out_at = 0;
     front->flush_wanted = false;
+    if (front->phase == FRONT_EXCHANGE)
+        exchange_resume(front->exchange); /* the upstream may have waited for this */
     front_arm(front);
     return true;
 }

@@ -11,7 +11,7 @@ packages_of() {
         run) echo ca-certificates curl git bubblewrap ;;
         tests) echo libcmocka-dev clang-14 libclang-rt-14-dev universal-ctags jq sqlite3 openssl nghttp2-server bsdutils shellcheck ;;
         full) echo gcovr ;;
-        bench) echo make ninja-build jq nghttp2-client ;;
+        bench) echo make ninja-build jq nghttp2-client nginx-light util-linux ;;
         *)
             echo "install-deps: no such set: $1" >&2
             return 2
