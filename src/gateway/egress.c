@@ -107,7 +107,7 @@ static int start_sweep(struct stage *stage)
 
 /* --- the end of a connection --- */
 
-static void record_end(const struct tunnel *tunnel)
+void tunnel_record_end(struct tunnel *tunnel)
 {
     struct gateway *gateway = tunnel->stage->gateway;
     struct audit_subject subject;
@@ -115,6 +115,7 @@ static void record_end(const struct tunnel *tunnel)
     /* when it cannot be written, neither can what the next connection needs first */
     audit_closed(gateway_audit(gateway), gateway_epoch_ms(gateway), &subject, tunnel->request, tunnel->up.bytes,
                  tunnel->down.bytes, net_now_ms() - tunnel->opened_ms, NULL);
+    tunnel->recorded = false;
     gateway_recorded(gateway);
 }
 
@@ -126,7 +127,7 @@ void tunnel_end(struct tunnel *tunnel)
         at = &(*at)->next;
     *at = tunnel->next;
     if (tunnel->recorded)
-        record_end(tunnel);
+        tunnel_record_end(tunnel);
     if (tunnel->lookup != NULL)
         lookup_cancel(stage->egress->resolver, tunnel->lookup);
     net_watch_destroy(tunnel->client_watch);
@@ -161,7 +162,7 @@ void tunnel_refuse(struct tunnel *tunnel, int status, const char *reason, const 
     char body[REFUSAL_BYTES_MAX / 2];
     int length = snprintf(body, sizeof body, "mayfly: %s%s%s\n", tunnel->target.host,
                           tunnel->target.host[0] != '\0' ? ": " : "", text);
-    if (!tunnel->recorded)
+    if (!tunnel->dialled)
         record_refusal(tunnel, status, reason);
     tunnel->shown = (struct mf_span){NULL, 0};
     mf_buf_free(&tunnel->input);
@@ -186,12 +187,16 @@ void tunnel_refuse(struct tunnel *tunnel, int status, const char *reason, const 
         tunnel_answer(tunnel);
 }
 
-/* What the list does not have: also an anomaly, and a word to the siblings' comparison. */
-static void refuse_outside(struct tunnel *tunnel, struct mf_span shown, const char *reason, const char *text)
+/*
+ * What the list does not have: also an anomaly, and a word to the siblings' comparison. Both by host and port: a thousand paths
+ * of one place are one piece of news.
+ */
+static void refuse_outside(struct tunnel *tunnel, const char *reason, const char *text)
 {
-    char what[EGRESS_HOST_BYTES_MAX + 64];
-    snprintf(what, sizeof what, "refused: %s %s:%u", tunnel->method, tunnel->target.host, tunnel->target.port);
-    stage_anomaly(tunnel->stage, 0, WATCH_EGRESS, shown);
+    char where[EGRESS_HOST_BYTES_MAX + 16], what[EGRESS_HOST_BYTES_MAX + 64];
+    snprintf(where, sizeof where, "%s:%u", tunnel->target.host, tunnel->target.port);
+    snprintf(what, sizeof what, "refused: %s %s", tunnel->method, where);
+    stage_anomaly(tunnel->stage, 0, WATCH_EGRESS, tunnel->kind == GATEWAY_DOOR_REACH ? tunnel->shown : mf_span(where));
     stage_peer(tunnel->stage, mf_span(what));
     tunnel_refuse(tunnel, 403, reason, text);
 }
@@ -252,12 +257,12 @@ static void take_head(struct tunnel *tunnel, size_t head_bytes)
     tunnel->shown = head.shown;
     tunnel->grant = egress_rules_match(rules, &head.target);
     if (result != 0 && head.outside) {
-        refuse_outside(tunnel, head.shown, "outside_reach", head.reason);
+        refuse_outside(tunnel, "outside_reach", head.reason);
     } else if (result != 0) {
         stage_anomaly(tunnel->stage, 0, WATCH_MALFORMED, head.shown);
         tunnel_refuse(tunnel, head.status, "malformed", head.reason);
     } else if (tunnel->kind == GATEWAY_DOOR_EGRESS && tunnel->grant == EGRESS_NO) {
-        refuse_outside(tunnel, head.shown, "not_listed", "is not on the task's egress list");
+        refuse_outside(tunnel, "not_listed", "is not on the task's egress list");
     } else {
         tunnel->forward = head.forward;
         tunnel->chunked = head.chunked;

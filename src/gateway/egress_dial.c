@@ -43,13 +43,15 @@ static int record(struct tunnel *tunnel, const struct egress_address *address)
     if (audit_connected(gateway_audit(gateway), gateway_epoch_ms(gateway), &subject, tunnel->request,
                         mf_span(tunnel->target.host), tunnel->target.port, text, NULL) != 0)
         return -1;
-    tunnel->recorded = true;
+    tunnel->recorded = tunnel->dialled = true;
     gateway_recorded(gateway);
     return 0;
 }
 
 static void forget_upstream(struct tunnel *tunnel)
 {
+    if (tunnel->recorded)
+        tunnel_record_end(tunnel);
     net_watch_destroy(tunnel->upstream_watch);
     tunnel->upstream_watch = NULL;
     if (tunnel->upstream_fd >= 0)
@@ -134,7 +136,7 @@ void tunnel_dial(struct tunnel *tunnel)
         }
         forget_upstream(tunnel);
     }
-    if (!tunnel->recorded)
+    if (!tunnel->dialled)
         refuse_address(tunnel);
     else
         tunnel_refuse(tunnel, now_ms < tunnel->dial_until_ms ? 502 : 504, "unreachable", "nobody answers there");

@@ -66,7 +66,8 @@ struct tunnel {
     struct http1_body body;
     char method[HTTP1_METHOD_BYTES_MAX + 1];
     uint64_t request;   /* number in the record */
-    bool recorded;      /* as connected: wants its closed */
+    bool dialled;     /* some address was: what came of it is in the record, so a refusal needs no line of its own */
+    bool recorded;    /* as connected: wants its closed */
     int64_t opened_ms, deadline_ms, dial_until_ms;
 };
 
@@ -74,6 +75,7 @@ struct tunnel {
 void tunnel_end(struct tunnel *tunnel); /* records, closes, frees */
 /* Says no and closes once that was taken. `reason` is the record's name for it, `text` what the agent reads. */
 void tunnel_refuse(struct tunnel *tunnel, int status, const char *reason, const char *text);
+void tunnel_record_end(struct tunnel *tunnel); /* of the address that was on record as connected */
 void tunnel_deadline(struct tunnel *tunnel, int64_t after_ms);
 
 /* --- egress_dial.c --- */
