@@ -247,7 +247,9 @@ int app_source_open(struct app *app, struct app_provider *provider, const struct
     mf_free(provider->recipe_sha256);
     provider->recipe_sha256 = mf_strdup(sha256);
     provider->rate_path = state_rate_path(app->state, provider->name);
-    if (check_kind(provider, service, error) != 0 || open_policy(provider, error) != 0)
+    if (check_kind(provider, service, error) != 0)
+        return -1;
+    if (app->options.mode != APP_TEARDOWN && open_policy(provider, error) != 0) /* a clean-up starts no agent */
         return -1;
     if (open_terms(app, provider, error) != 0 || open_address(app, provider, error) != 0 ||
         open_inputs(app, provider, declared, error) != 0)

@@ -36,9 +36,11 @@ agent check.sh <<'SH'
 set -u
 status=$(printf 'Authorization: Bearer %s\n' "$CLOUDFLARE_API_TOKEN" |
     curl -sS -o /dev/null -w '%{http_code}' -H @- "$CLOUDFLARE_API_BASE_URL/accounts/$CLOUDFLARE_ACCOUNT_ID/workers/scripts/$1/settings")
+echo "read: $status"
 [ "$status" = 200 ] || exit 1
 status=$(printf 'Authorization: Bearer %s\n' "$CLOUDFLARE_API_TOKEN" |
     curl -sS -o /dev/null -w '%{http_code}' -H @- -X DELETE "$CLOUDFLARE_API_BASE_URL/accounts/$CLOUDFLARE_ACCOUNT_ID/workers/scripts/$1")
+echo "delete: $status"
 [ "$status" = 403 ]
 SH
 agent stopped.sh <<'SH'

@@ -54,6 +54,72 @@ static void test_plain_lines(void **state)
     help_app_close(&help);
 }
 
+/* What the gateway saw of an agent: kind and detail, escaped; usage stands at the end of the attempt only. */
+static void test_watched(void **state)
+{
+    (void)state;
+    struct help_app help;
+    struct help_file out;
+    open_world(&help);
+    static const struct core_record records[] = {
+        {.seq = 3, .at_ms = 1, .kind = CORE_TASK_VIOLATION, .node = 1, .account = CORE_NONE, .facts = {1, 1}},
+        {.seq = 4, .at_ms = 2, .kind = CORE_TASK_ANOMALY, .node = 0, .account = CORE_NONE, .facts = {1, 1}},
+        {.seq = 5, .at_ms = 3, .kind = CORE_RUN_ANOMALY, .node = CORE_NONE, .account = CORE_NONE, .facts = {1}},
+        {.seq = 6, .at_ms = 4, .kind = CORE_TASK_USAGE, .node = 1, .account = CORE_NONE, .facts = {1, CORE_STAGE_AGENT}},
+        {.seq = 7, .at_ms = 5, .kind = CORE_RUN_AUDIT, .node = CORE_NONE, .account = CORE_NONE, .facts = {9}},
+    };
+    struct progress *progress = progress_create(PROGRESS_PLAIN, help_file_open(&out), false);
+    struct app_observer observer = progress_observer(progress);
+    observer.opened(observer.context, &help.app);
+    for (size_t i = 0; i < sizeof records / sizeof *records; i++)
+        observer.record(observer.context, &help.app, &records[i], MF_SPAN("\"anomaly\":\"trick\",\"detail\":\"GET /\\u001b[2J\""));
+    help_file_text(&out);
+    progress_destroy(progress);
+    assert_non_null(strstr(out.text, "second                   VIOLATION: trick: GET /"));
+    assert_non_null(strstr(out.text, "first                    anomaly: trick: "));
+    assert_non_null(strstr(out.text, "  anomaly: trick: "));
+    assert_null(strchr(out.text, '\033'));
+    uint32_t lines = 0;
+    for (const char *at = out.text; *at != '\0'; at++)
+        lines += *at == '\n';
+    assert_int_equal(lines, 4); /* the run's, and three */
+    help_file_close(&out);
+    help_app_close(&help);
+}
+
+/* What stands in the receipt of services, of the record of requests and of agents without a sandbox. */
+static void test_receipt_guard(void **state)
+{
+    (void)state;
+    struct help_app help;
+    struct help_file out;
+    struct mf_buf text;
+    struct json_document document;
+    struct app_receipt receipt = {.audit_count = 35, .without_sandbox = 2, .violations = 4, .used_count = 2};
+    receipt.used[0] = (struct app_used){.service = "model", .requests = 3, .input_tokens = 10, .cached_tokens = 5, .output_tokens = 7, .micro_usd = 1000042, .priced = true};
+    receipt.used[1] = (struct app_used){.service = "tracker", .requests = 1};
+    memset(receipt.audit_head, 'a', 64);
+    open_world(&help);
+    receipt_print(help_file_open(&out), &help.app, &receipt, false);
+    help_file_text(&out);
+    assert_non_null(strstr(out.text, "usage     model: 3 requests, 15 input and 7 output tokens, $1.000042\n"));
+    assert_non_null(strstr(out.text, "usage     tracker: 1 requests, 0 input and 0 output tokens\n"));
+    assert_non_null(strstr(out.text, "WATCHED   4 violations"));
+    assert_non_null(strstr(out.text, "audit     35 lines, head aaaaaaaaaaaaaaaa (`mayfly audit abcdefgh2345 --check-chain`)"));
+    assert_non_null(strstr(out.text, "2 stages ran without one: the token was the only guard"));
+    help_file_close(&out);
+    mf_buf_init(&text, 65536);
+    receipt_json(&text, &help.app, &receipt);
+    assert_int_equal(json_scan(&document, mf_buf_view(&text), &json_limits_default, NULL), 0);
+    uint32_t usage = json_member(&document, json_member(&document, 0, "usage"), "model");
+    assert_true(mf_span_is(json_raw(&document, json_member(&document, usage, "usd")), "1.000042"));
+    assert_true(json_member(&document, json_member(&document, json_member(&document, 0, "usage"), "tracker"), "usd") == JSON_NONE);
+    assert_true(json_is(&document, json_member(&document, json_member(&document, 0, "audit"), "head"), receipt.audit_head));
+    json_document_free(&document);
+    mf_buf_free(&text);
+    help_app_close(&help);
+}
+
 /* The board's own codes are known; what comes from outside adds none. */
 static void test_board_escapes(void **state)
 {
@@ -158,7 +224,7 @@ static void test_receipt_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_lines),  cmocka_unit_test(test_board_escapes), cmocka_unit_test(test_json_lines),
+        cmocka_unit_test(test_plain_lines),  cmocka_unit_test(test_watched), cmocka_unit_test(test_receipt_guard), cmocka_unit_test(test_board_escapes), cmocka_unit_test(test_json_lines),
         cmocka_unit_test(test_receipt_json), cmocka_unit_test(test_receipt_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
