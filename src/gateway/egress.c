@@ -62,6 +62,13 @@ void tunnel_deadline(struct tunnel *tunnel, int64_t after_ms)
     tunnel->deadline_ms = net_now_ms() + after_ms;
 }
 
+static void answer(struct tunnel *tunnel)
+{
+    tunnel->state = TUNNEL_ANSWERING;
+    tunnel_deadline(tunnel, EGRESS_ANSWER_TIMEOUT_MS);
+    tunnel_answer(tunnel);
+}
+
 static void on_late(struct tunnel *tunnel)
 {
     switch (tunnel->state) {
@@ -73,6 +80,9 @@ static void on_late(struct tunnel *tunnel)
         return;
     case TUNNEL_DIALLING:
         tunnel_dial(tunnel);
+        return;
+    case TUNNEL_HOLDING:
+        answer(tunnel);
         return;
     case TUNNEL_PASSING:
     case TUNNEL_ANSWERING:
@@ -178,13 +188,13 @@ void tunnel_refuse(struct tunnel *tunnel, int status, const char *reason, const 
     http1_write_header(out, MF_SPAN("connection"), MF_SPAN("close"));
     http1_write_end(out);
     mf_buf_append(out, body, (size_t)length);
-    tunnel->state = TUNNEL_ANSWERING;
+    tunnel->state = TUNNEL_HOLDING;
     tunnel->down.ended = true;
-    tunnel_deadline(tunnel, EGRESS_ANSWER_TIMEOUT_MS);
+    tunnel_deadline(tunnel, EGRESS_HOLD_MS);
     if (out->failed)
         tunnel_end(tunnel);
-    else
-        tunnel_answer(tunnel);
+    else if (tunnel->stage->egress->refusals++ < EGRESS_REFUSALS_AT_ONCE)
+        answer(tunnel);
 }
 
 /*

@@ -8,8 +8,8 @@
  *   egress_rules.c PURE: what may be asked for
  *   resolve.c      names to addresses
  *
- * A tunnel is one connection of an agent: HEAD → (RESOLVING →) DIALLING → PASSING, or from each of them → ANSWERING, which says
- * no, and LINGERING, which lets the agent read it. A function that may end the tunnel says so: after tunnel_end it is gone.
+ * A tunnel is one connection of an agent: HEAD → (RESOLVING →) DIALLING → PASSING, or from each of them → (HOLDING →) ANSWERING,
+ * which says no, and LINGERING, which lets the agent read it. A function that may end the tunnel says so: after tunnel_end it is gone.
  */
 #ifndef MF_GATEWAY_EGRESS_PRIVATE_H
 #define MF_GATEWAY_EGRESS_PRIVATE_H
@@ -27,6 +27,8 @@
 #define EGRESS_HALF_TIMEOUT_MS 60000    /* no byte since one side said that it is through */
 #define EGRESS_ANSWER_TIMEOUT_MS 5000   /* for the agent to take a refusal */
 #define EGRESS_LINGER_TIMEOUT_MS 2000   /* to read what the agent still says, so that a reset does not eat our last words */
+#define EGRESS_REFUSALS_AT_ONCE 64u     /* of a stage; the answers to later ones wait, so that no agent fills the record */
+#define EGRESS_HOLD_MS 1000
 #define EGRESS_SWEEP_MS 500             /* how exactly these are kept */
 /* What one read may leave in a buffer: what it brought, framed as one chunk, behind a head that was written anew. */
 #define EGRESS_PENDING_BYTES_MAX (2u * GATEWAY_SCRATCH_BYTES + EGRESS_UPSTREAM_HEAD_BYTES_MAX)
@@ -35,9 +37,10 @@ struct egress_list { /* of a stage */
     struct egress_rules *rules;  /* owned */
     struct resolver *resolver;   /* owned; NULL: nothing needed a name so far */
     struct net_timer *sweep;     /* owned; runs while there are tunnels */
+    uint32_t refusals;
 };
 
-enum tunnel_state { TUNNEL_HEAD, TUNNEL_RESOLVING, TUNNEL_DIALLING, TUNNEL_PASSING, TUNNEL_ANSWERING, TUNNEL_LINGERING };
+enum tunnel_state { TUNNEL_HEAD, TUNNEL_RESOLVING, TUNNEL_DIALLING, TUNNEL_PASSING, TUNNEL_HOLDING, TUNNEL_ANSWERING, TUNNEL_LINGERING };
 
 struct flow { /* one direction */
     struct mf_buf pending; /* read from one side, not yet taken by the other */

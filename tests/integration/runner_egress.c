@@ -18,6 +18,7 @@
 #include "net/server.h"
 #include "sandbox/sandbox.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,6 +359,34 @@ static void the_agents_places_are_inside(void **state)
     assert_int_equal(stage->result_bytes, 8);
 }
 
+static unsigned descriptors(void)
+{
+    char path[64];
+    unsigned count = 0;
+    snprintf(path, sizeof path, "/proc/%lld/fd", (long long)the_world->runner_pid);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+/* Doors, control sockets, tunnels and what resolves names: all of it goes with the agent. */
+static void no_descriptor_is_lost(void **state)
+{
+    unsigned before = 0;
+    (void)state;
+    for (uint64_t stage = 20; stage < 36; stage++) {
+        run_walled(stage, true, true,
+                   CURL "http://$OUTSIDE/; " CURL "http://example.org/; " CURL "http://$PROVIDER/__workers/a/b");
+        if (stage == 23)
+            before = descriptors();
+    }
+    assert_int_equal(outside.requests, 16);
+    assert_int_equal(descriptors(), before);
+}
+
 static void a_sandbox_that_cannot_be_says_why(void **state)
 {
     struct runner_spawn spawn;
@@ -386,6 +415,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_port_that_is_taken_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(setup_has_its_list_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_agents_places_are_inside, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_descriptor_is_lost, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_sandbox_that_cannot_be_says_why, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

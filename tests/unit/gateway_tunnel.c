@@ -833,6 +833,30 @@ static void test_connections_are_counted(void **state)
     close_bench();
 }
 
+/* Who asks for what it may not have again and again has to wait for each answer: the record cannot be filled. */
+static void ask_often(void *context)
+{
+    struct talk *talk = context;
+    for (int i = 0; i < 68; i++) {
+        talk->heard_bytes = 0;
+        say_and_hear(talk);
+    }
+}
+
+static void test_refusals_become_slow(void **state)
+{
+    (void)state;
+    open_bench(0);
+    open_stage("!127.0.0.1:1", NULL, 0);
+    struct talk *talk = talk_of(bench.egress_port, true, "%s", "CONNECT 127.0.0.1:2 HTTP/1.1\r\n\r\n");
+    int64_t before_ms = net_now_ms();
+    run_agent(ask_often, talk);
+    assert_int_equal(talk->status, 403);
+    assert_in_range(net_now_ms() - before_ms, 4000, 9000); /* four of them */
+    assert_int_equal(bench.violations, 1);
+    close_bench();
+}
+
 static int held_fd;
 
 static void connect_and_keep(void *context)
@@ -947,6 +971,7 @@ int main(void)
         cmocka_unit_test(test_an_endless_head),
         cmocka_unit_test(test_a_head_that_does_not_come),
         cmocka_unit_test(test_connections_are_counted),
+        cmocka_unit_test(test_refusals_become_slow),
         cmocka_unit_test(test_the_end_of_the_stage),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_a_record_that_cannot_be_written),
