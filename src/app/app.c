@@ -204,13 +204,6 @@ static uint64_t random_seed(void)
     return seed;
 }
 
-static int64_t wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Without the operator's credential a clean-up leaves all states as they are: MF_PROVIDER, exit 4 when something may exist. */
 static int check_cleanable(const struct app *app, struct mf_error *error)
 {
@@ -292,7 +285,7 @@ int app_create(struct app **out, const struct app_options *options, struct mf_er
     if (options->mode == APP_RUN)
         app->run_name = default_name(options);
     app->start_ms = net_now_ms();
-    app->base_ms = app->opened_ms = wall_ms();
+    app->base_ms = app->opened_ms = provision_wall_ms();
     if (open_all(app, error) != 0) {
         bool empty = options->mode == APP_RUN && app->run_dir_fd > 0;
         char id[STATE_RUN_ID_BYTES];

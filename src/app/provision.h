@@ -78,4 +78,7 @@ void provision_crash_points(struct provision *provision);
 /* From the loop's wake handler: delivers finished proofs. */
 void provision_collect(struct provision *provision);
 
+/* The wall clock when the process first asked, and what has passed since: epoch, never set back. The run's clock begins with it. */
+int64_t provision_wall_ms(void);
+
 #endif

@@ -24,11 +24,16 @@
 #define TRY_AGAIN_MS 100            /* doubles, with jitter */
 #define WAIT_IN_JOB_MS_MAX 5000     /* a longer Retry-After ends the job: its caller decides */
 
+/* Like core time it does not jump when somebody sets the clock: the provider's is compared with it from request to request. */
 int64_t provision_wall_ms(void)
 {
+    static int64_t base_ms;
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (base_ms == 0) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        base_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - net_now_ms();
+    }
+    return base_ms + net_now_ms();
 }
 
 struct provision_gate *provision_gate_of(const struct provision_job *job)

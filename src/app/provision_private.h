@@ -99,7 +99,6 @@ int64_t provision_gate_learn(struct provision_gate *gate, const struct recipe_re
 
 /* --- provision_job.c --- */
 
-int64_t provision_wall_ms(void); /* epoch */
 struct provision_gate *provision_gate_of(const struct provision_job *job);
 /* Hands a reply over and does what is wanted next. `inside_call`: the caller is on the stack, nothing may be told now. */
 void provision_advance(struct provision_job *job, const struct recipe_reply *reply, bool inside_call);

@@ -137,6 +137,8 @@ static void note_clock(struct recipe_exec *exec, const struct recipe_reply *repl
     exec->received_ms = reply->received_ms;
     if (mf_parse_http_date_ms(recipe_reply_header(reply, "date", 0), &date_ms) == 0)
         exec->offset_ms = date_ms - reply->received_ms;
+    if (exec->offset_ms > CLOCKS_AGREE_MS || exec->offset_ms < -CLOCKS_AGREE_MS)
+        recipe_values_clock(&exec->values, exec->offset_ms);
 }
 
 /* A success of a step with repeat: is it the last one? */

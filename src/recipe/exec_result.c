@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define EPOCH_MS_FROM 100000000000 /* a larger number counts milliseconds: as seconds it would be the year 5138 */
-#define CLOCKS_AGREE_MS 2000       /* a Date header has whole seconds and travelled */
 
 /* --- ids and secrets of create --- */
 

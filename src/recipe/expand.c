@@ -16,8 +16,13 @@ void recipe_values_init(struct recipe_scope_of_values *values, const struct reci
                         const struct recipe_vars *vars)
 {
     *values = (struct recipe_scope_of_values){.recipe = recipe, .operation = operation, .vars = vars, .each = RECIPE_NONE, .page = 1};
-    if (vars->expires_ms > 0) /* whole seconds, rounded up: a lease must not become shorter */
-        mf_format_rfc3339((vars->expires_ms + 999) / 1000 * 1000, values->expires_on);
+    recipe_values_clock(values, 0);
+}
+
+void recipe_values_clock(struct recipe_scope_of_values *values, int64_t offset_ms)
+{
+    if (values->vars->expires_ms > 0) /* whole seconds, rounded up: a lease must not become shorter */
+        mf_format_rfc3339((values->vars->expires_ms + offset_ms + 999) / 1000 * 1000, values->expires_on);
 }
 
 void recipe_cell_clear(struct recipe_cell *cell)

@@ -19,6 +19,8 @@ struct recipe_rows { /* a list: rows of field_count cells */
     bool cut; /* there was more */
 };
 
+#define CLOCKS_AGREE_MS 2000 /* a Date header has whole seconds and travelled */
+
 /* Everything that a reference can lead to. */
 struct recipe_scope_of_values {
     const struct recipe *recipe;
@@ -83,6 +85,8 @@ struct recipe_answer { /* one reply with its body scanned */
 
 /* --- expand.c --- */
 
+/* {{expires_on}} by a clock that is so far from ours. */
+void recipe_values_clock(struct recipe_scope_of_values *values, int64_t offset_ms);
 void recipe_values_init(struct recipe_scope_of_values *values, const struct recipe *recipe, const struct recipe_operation *operation,
                         const struct recipe_vars *vars);
 void recipe_values_free(struct recipe_scope_of_values *values);

@@ -49,7 +49,7 @@ act() { # scenario, MFY_CRASH
     status=0
     # without a connection for good it goes on trying for minutes, as it should: that one is killed in the middle of it
     case $2 in
-    add@main:*:0) limit=(-s KILL 3) ;;
+    add@main:*:0) limit=(--foreground -s KILL 3) ;;
     *) limit=(-k 5 60) ;;
     esac
     MFY_CRASH=$2 timeout "${limit[@]}" "$MAYFLY_BIN" "${command[@]}" --json >"$OUT" 2>"$ERR" </dev/null || status=$?

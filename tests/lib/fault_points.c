@@ -5,6 +5,7 @@
  *
  *   MFY_CRASH=write@main:17:1     the 17th write of the process that the user started fails, once; `:0` that one and all later ones
  *   MFY_CRASH=fork@runner:2:0     the second fork (clone, thread) of the runner, and of each process that it forks, and all later ones
+ *   MFY_CLOCK=-86400000:5         after five looks at the wall clock it is a day earlier; only for the process that the user started
  *   MFY_CRASH=count@PATH          nothing fails; PATH, made anew, gets the largest count of each role and kind as 32-bit numbers
  *
  * A write or sync is one of the program's own or one of SQLite's; what libraries do beyond that is not reached. A SQLite step
@@ -22,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
@@ -199,6 +201,21 @@ CURLMcode __wrap_curl_multi_add_handle(CURLM *multi, CURL *easy);
 CURLMcode __wrap_curl_multi_add_handle(CURLM *multi, CURL *easy)
 {
     return fails(FAULT_ADD) ? CURLM_OUT_OF_MEMORY : __real_curl_multi_add_handle(multi, easy);
+}
+
+/* --- the wall clock --- */
+
+int __real_clock_gettime(clockid_t clock, struct timespec *out);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *out);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *out)
+{
+    static _Atomic int64_t looks;
+    int result = __real_clock_gettime(clock, out);
+    long long offset_ms, after;
+    const char *text = clock == CLOCK_REALTIME && role == ROLE_MAIN ? getenv("MFY_CLOCK") : NULL;
+    if (text != NULL && sscanf(text, "%lld:%lld", &offset_ms, &after) == 2 && atomic_fetch_add(&looks, 1) >= after)
+        out->tv_sec += (time_t)(offset_ms / 1000);
+    return result;
 }
 
 /* --- SQLite's: its files get methods of ours, which call those that they had --- */
