@@ -21,8 +21,24 @@ static void make_group(struct slot *slot, uint32_t number, int run_group_fd)
     cgroup_make(run_group_fd, name, &slot->group);
 }
 
+/*
+ * Some kernels (6.18) kill whatever is cloned into a group that cgroup.kill was ever written to: they compare the group's
+ * count of kills with that of the parent's group. So a killed group is used no more.
+ */
+static void drop_killed_group(struct slot *slot, uint32_t number, int run_group_fd)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%u.%u", number, slot->group_number);
+    cgroup_close(&slot->group);
+    if (unlinkat(run_group_fd, name, AT_REMOVEDIR) != 0)
+        slot->group_number++; /* something dies in it still: it goes with the run's */
+    slot->group_killed = false;
+}
+
 int slot_make(struct slot *slot, uint32_t number, int work_fd, int run_group_fd)
 {
+    if (slot->group_killed && run_group_fd >= 0)
+        drop_killed_group(slot, number, run_group_fd);
     if (slot->group.dir_fd < 0 && run_group_fd >= 0)
         make_group(slot, number, run_group_fd);
     if (slot->made)

@@ -21,6 +21,7 @@ struct slot {
     int dir_fd, ws_fd, home_fd; /* owned while made */
     struct cgroup group;        /* kept when the directory is given up */
     uint32_t group_number;      /* a stuck group is left behind and a new one made */
+    bool group_killed;          /* cgroup.kill was written: the next agent gets a new one */
     uid_t owner;                /* of the directories: ours, or that of sandboxed agents */
     bool limited;               /* limits were written into its groups */
     bool mounted;               /* the directory is a file system of limited size */

@@ -228,13 +228,20 @@ static bool has_group(const struct spawner *spawner, const struct spawned *spawn
     return spawned->slot < spawner->slot_count && spawner->slots[spawned->slot].group.dir_fd >= 0;
 }
 
+static void kill_group(struct spawner *spawner, const struct spawned *spawned)
+{
+    struct slot *slot = &spawner->slots[spawned->slot];
+    slot->group_killed = true;
+    cgroup_kill(slot->group.dir_fd);
+}
+
 /* Kills what is left in the group of a tree whose main process is gone. True: nothing is. */
 static bool group_is_dead(struct spawner *spawner, const struct spawned *tree)
 {
     const struct slot *slot = &spawner->slots[tree->slot];
     if (cgroup_empty(&slot->group))
         return true;
-    cgroup_kill(slot->group.dir_fd);
+    kill_group(spawner, tree);
     return cgroup_empty(&slot->group);
 }
 
@@ -437,7 +444,7 @@ int spawner_on_kill(struct spawner *spawner, const struct frame *frame)
     else if (group_fd < 0)
         signal_tree(spawner, spawned, level >= 2 ? SIGKILL : SIGTERM);
     else if (level >= 2)
-        cgroup_kill(group_fd);
+        kill_group(spawner, spawned);
     else
         cgroup_signal(group_fd, SIGTERM);
     return 0;
