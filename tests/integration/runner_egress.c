@@ -387,6 +387,27 @@ static void no_descriptor_is_lost(void **state)
     assert_int_equal(descriptors(), before);
 }
 
+/* At any moment of the start: before bubblewrap, before mayfly-init, before the command. */
+static void a_signal_that_comes_early_is_not_lost(void **state)
+{
+    (void)state;
+    for (uint64_t stage = 40; stage < 60; stage++) {
+        struct runner_spawn spawn;
+        world_shell(&spawn, stage, "sleep 100");
+        spawn.walls = walls_of(true, true);
+        spawn.base = mf_span(the_world->base);
+        world_send(the_world, &spawn);
+        if (stage % 4 > 0)
+            world_run_for(the_world, (int64_t)(stage % 10) * 3);
+        assert_int_equal(runner_send_signal(the_world->peer, stage, 1, NULL), 0);
+        int64_t before_ms = net_now_ms();
+        world_wait(the_world, world_over, stage, 20000);
+        assert_true(net_now_ms() - before_ms < 10000);
+        const struct world_stage *record = &the_world->stages[stage];
+        assert_true(record->failed || record->exit.signal == 15);
+    }
+}
+
 static void a_sandbox_that_cannot_be_says_why(void **state)
 {
     struct runner_spawn spawn;
@@ -416,6 +437,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(setup_has_its_list_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_agents_places_are_inside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_descriptor_is_lost, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_signal_that_comes_early_is_not_lost, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_sandbox_that_cannot_be_says_why, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
