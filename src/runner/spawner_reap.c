@@ -230,9 +230,8 @@ static bool has_group(const struct spawner *spawner, const struct spawned *spawn
 
 static void kill_group(struct spawner *spawner, const struct spawned *spawned)
 {
-    struct slot *slot = &spawner->slots[spawned->slot];
-    slot->group_killed = true;
-    cgroup_kill(slot->group.dir_fd);
+    spawner->slots[spawned->slot].group_killed = true;
+    cgroup_kill(spawner->slots[spawned->slot].group.dir_fd);
 }
 
 /* Kills what is left in the group of a tree whose main process is gone. True: nothing is. */
@@ -436,17 +435,16 @@ int spawner_on_kill(struct spawner *spawner, const struct frame *frame)
             drop_queued(spawner, &spawner->lanes[i], frame->stage);
         return 0;
     }
-    int group_fd = has_group(spawner, spawned) ? spawner->slots[spawned->slot].group.dir_fd : -1;
     if (spawned->kind == SPAWNED_HELPER)
         kill(-spawned->pid, SIGKILL);
     else if (spawned->walled && level < 2)
         spawner_signal_walled(spawned, SIGTERM);
-    else if (group_fd < 0)
+    else if (!has_group(spawner, spawned))
         signal_tree(spawner, spawned, level >= 2 ? SIGKILL : SIGTERM);
     else if (level >= 2)
         kill_group(spawner, spawned);
     else
-        cgroup_signal(group_fd, SIGTERM);
+        cgroup_signal(spawner->slots[spawned->slot].group.dir_fd, SIGTERM);
     return 0;
 }
 
