@@ -288,6 +288,7 @@ struct recipe_vars app_recipe_vars(const struct app_provider *provider, struct m
 
 /* --- lease.c --- */
 int app_lease_keep(struct app *app, const struct core_command *command);
+void app_leases_forget(struct app *app, uint32_t node); /* the stage cannot be: nobody gets them */
 /* Sends the leases of a node's next stage. Their numbers: the caller frees them; NULL: it cannot be. */
 uint64_t *app_leases_send(struct app *app, const struct core_command *command, uint32_t *count, struct mf_error *error);
 

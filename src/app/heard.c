@@ -95,19 +95,6 @@ void app_heard_service_refused(void *context, uint64_t id)
 
 /* --- money --- */
 
-void app_heard_budget(void *context, uint64_t stage, const char *which)
-{
-    struct app *app = context;
-    struct core_input input = {.kind = CORE_INPUT_BUDGET, .node = CORE_NONE};
-    if (stage != 0 && !stage_of(app, stage, &input))
-        return;
-    struct app_payload *payload = app_payload_new();
-    char reason[200];
-    mf_format(reason, sizeof reason, "the budget of %s is used up", which);
-    app_payload_reason(payload, reason);
-    app_push(app, &input, payload);
-}
-
 static bool service_named(const struct app *app, const char *name, uint32_t *out)
 {
     for (uint32_t i = 0; i < app->service_count; i++)
@@ -116,6 +103,25 @@ static bool service_named(const struct app *app, const char *name, uint32_t *out
             return true;
         }
     return false;
+}
+
+void app_heard_budget(void *context, uint64_t stage, const char *which)
+{
+    struct app *app = context;
+    struct core_input input = {.kind = CORE_INPUT_BUDGET, .node = CORE_NONE};
+    if (stage != 0 && !stage_of(app, stage, &input))
+        return;
+    struct app_payload *payload = app_payload_new();
+    char reason[200];
+    uint32_t service;
+    if (stage != 0)
+        mf_format(reason, sizeof reason, "its budget_usd is used up");
+    else if (service_named(app, which, &service))
+        mf_format(reason, sizeof reason, "the budget_usd of service `%s` is used up", which);
+    else
+        mf_format(reason, sizeof reason, "limits.budget_usd is used up");
+    app_payload_reason(payload, reason);
+    app_push(app, &input, payload);
 }
 
 static void write_figures(struct mf_buf *out, const char *service, const struct usage_figures *figures)

@@ -249,6 +249,15 @@ int app_lease_keep(struct app *app, const struct core_command *command)
     return 0;
 }
 
+void app_leases_forget(struct app *app, uint32_t node)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < app->lease_count; i++)
+        if (app->leases[i].node != node)
+            app->leases[kept++] = app->leases[i];
+    app->lease_count = kept;
+}
+
 uint64_t *app_leases_send(struct app *app, const struct core_command *command, uint32_t *count, struct mf_error *error)
 {
     uint64_t *leases = mf_calloc(app->lease_count, sizeof *leases);

@@ -394,7 +394,10 @@ static int start_spawn(struct app *app, const struct core_command *command)
     texts_init(&parts.texts, app, command->node);
     walls_texts_init(&parts.walls);
     bool built = build_spawn(app, command, &parts, &spawn, &error) == 0;
-    parts.leases = app_leases_send(app, command, &lease_count, built ? &error : NULL);
+    if (built)
+        parts.leases = app_leases_send(app, command, &lease_count, &error);
+    else
+        app_leases_forget(app, command->node);
     built = built && parts.leases != NULL;
     if (built) {
         spawn.leases = parts.leases;
