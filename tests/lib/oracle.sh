@@ -5,6 +5,7 @@
 #   O2 canary     every token that the emulator issues holds MFYCANARY: no spelling of it in output, logs, state or command lines
 #   O3 residue    no process of a run, no cgroup, no socket, no workspace is left
 #   O4 database   integrity and foreign keys of every run.db; no open account behind a run that said it was done
+#   O7 descriptors a run in the middle has as many as before (oracle_descriptors, for cases that look twice)
 #   O6 sanitizers nothing from ASan, UBSan, LSan on any stderr
 #
 # Each check prints what it found and returns 1; oracle runs them all.
@@ -176,4 +177,23 @@ oracle_sanitizers() { # file or directory...
         grep -haE -A 20 'Sanitizer|runtime error: |assertion .* failed' $found | head -n 40
         return 1
     fi
+}
+
+# What a run's processes have open, one line for each process and kind with their number: orchestrator, runner and spawner, told apart
+# by their depth; agents have descriptors of their own. Connections over TCP are not counted: they are kept to be used again.
+oracle_descriptors() { # pid of the orchestrator
+    local pid level=$1 depth next child
+    for depth in 0 1 2; do
+        next=
+        for pid in $level; do
+            [ "$(readlink "/proc/$pid/exe" 2>/dev/null)" = "$(readlink -f "$MAYFLY_BIN")" ] || continue
+            awk '$4 != "st" { print "socket:[" $10 "]" }' "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6" 2>/dev/null >"$CASE_DIR/.tcp"
+            find "/proc/$pid/fd" -mindepth 1 -printf '%l\n' 2>/dev/null | grep -vxFf "$CASE_DIR/.tcp" |
+                sed -E 's/:\[[0-9]*\]$//; s/[0-9]+/N/g' | sort | uniq -c | sed "s/^ */$depth /"
+            for child in $(cat "/proc/$pid/task/"*/children 2>/dev/null); do
+                next="$next $child"
+            done
+        done
+        level=$next
+    done
 }
