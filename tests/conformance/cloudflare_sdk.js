@@ -1,4 +1,5 @@
-// cloudflare_sdk.js - see cloudflare_sdk.sh; every step says what it saw when that is not what it wanted
+// cloudflare_sdk.js - see cloudflare_sdk.sh; every step says what it saw when that is not what it wanted. With SDK_AGENT it is an
+// agent with the environment that mayfly gives (gateway_clients.sh): only what an account's token may do.
 'use strict';
 const assert = require('assert');
 const Cloudflare = require('cloudflare');
@@ -28,7 +29,8 @@ const groups = {
   hyperdrive: '721b2f51fba74871bd361de65aeb7e03',
   certificates: 'db37e5f1cb1a4e1aabaef8deaea43575',
 };
-let agent; // a client with an account-owned token, as an agent has it
+const asAgent = Boolean(process.env.SDK_AGENT);
+let agent = asAgent ? operator : undefined; // a client with an account-owned token, as an agent has it
 
 const steps = {
   async user() {
@@ -131,7 +133,8 @@ const steps = {
     assert.deepStrictEqual(raw[0].results, { columns: ['a', 'b'], rows: [['x', '2']] });
     await refused(400, run('SELECT nonsense'));
     const dump = await agent.d1.database.export(made.uuid, { account_id, output_format: 'polling' });
-    assert.match(await (await fetch(dump.result.signed_url)).text(), /INSERT INTO "t" \("a","b"\) VALUES\('x','2'\);/);
+    if (!asAgent) // a place of the provider's own, which no agent reaches
+      assert.match(await (await fetch(dump.result.signed_url)).text(), /INSERT INTO "t" \("a","b"\) VALUES\('x','2'\);/);
     assert.strictEqual((await agent.d1.database.get(made.uuid, { account_id })).num_tables, 1);
     await agent.d1.database.delete(made.uuid, { account_id });
   },
@@ -185,9 +188,10 @@ const steps = {
   },
 };
 
+const forOperator = ['user', 'accounts', 'tokens', 'zones'];
 (async () => {
   let failures = 0;
-  for (const [name, step] of Object.entries(steps))
+  for (const [name, step] of Object.entries(steps).filter(([each]) => !asAgent || !forOperator.includes(each)))
     await step().catch((reason) => {
       failures++;
       console.error(`${name}: ${reason && reason.stack ? reason.stack : reason}`);
