@@ -135,8 +135,9 @@ static int take_allowed(struct rebuild *rebuild, const struct json_document *lin
 static int take_line(struct rebuild *rebuild, struct mf_span text)
 {
     struct json_document line;
-    if (json_scan(&line, text, &json_limits_default, NULL) != 0)
-        return 0;
+    struct mf_error error;
+    if (json_scan_error(&line, text, &json_limits_default, &error) != 0)
+        return error.code == MF_MEMORY ? -1 : 0;
     uint32_t event = json_member(&line, 0, "event");
     int64_t request = number(&line, 0, "request");
     int result = 0;
