@@ -108,7 +108,7 @@ line emulator.cycle.cpu "$(calculate "$(middle cycle.cpu '$1') * 1000 / (2 * $ac
 line emulator.cycle.client.cpu "$(calculate "$(middle cycle.load '$3') * 1000 / (2 * $accounts)" 1)" us/request
 
 # The client that matters is mayfly: the same accounts by a run of agents that do nothing.
-seq -s, "$accounts" | sed 's|.*|{"mayfly": 1, "name": "emulator", "provider": "emulator", "tasks": {"t": {"for_each": [&], "command": ["/bin/true"], "account": {"permissions": []}}}}|' >"$WORK/graph.json"
+seq -s, "$accounts" | sed 's|.*|{"mayfly": 1, "name": "emulator", "provider": "emulator", "defaults": {"sandbox": false}, "tasks": {"t": {"for_each": [&], "command": ["/bin/true"], "account": {"permissions": []}}}}|' >"$WORK/graph.json"
 export MAYFLY_EMULATOR_URL=$URL
 before=$(cpu_ms "$PID")
 side run "$MAYFLY_BIN" run "$WORK/graph.json" --running 64 --json

@@ -1,5 +1,5 @@
 #!/bin/bash
-# fleet.sh - 2,000 tasks of /bin/true without account: mayfly, make and ninja by a bare posix_spawn loop, the same number at a time
+# fleet.sh - 2,000 tasks of /bin/true without account and sandbox: mayfly, make and ninja by a bare posix_spawn loop, the same number at a time
 set -eu
 . "$(dirname "$0")/lib.sh"
 
@@ -7,7 +7,7 @@ tasks=${TASKS:-2000}
 jobs=$((4 * $(nproc)))
 
 awk -v n="$tasks" 'BEGIN {
-    print "{ \"mayfly\": 1, \"name\": \"fleet\", \"tasks\": {"
+    print "{ \"mayfly\": 1, \"name\": \"fleet\", \"defaults\": {\"sandbox\": false}, \"tasks\": {"
     for (i = 1; i <= n; i++)
         printf "\"t%d\": {\"command\": [\"/bin/true\"]}%s\n", i, i < n ? "," : ""
     print "} }"
@@ -35,7 +35,7 @@ for _ in $(seq "$ROUNDS"); do
     side ninja ninja -C "$WORK/ninja" -f "$WORK/build.ninja" --quiet -j "$jobs"
 done
 
-echo "# fleet: $tasks tasks of /bin/true, $jobs at a time, no account; medians of $ROUNDS rounds, all sides in each round"
+echo "# fleet: $tasks tasks of /bin/true, $jobs at a time, no account, no sandbox; medians of $ROUNDS rounds, all sides in each round"
 line fleet.bare.wall "$(median bare 1)" ms
 for name in mayfly make ninja; do
     line "fleet.$name.wall" "$(median $name 1)" ms

@@ -16,7 +16,7 @@ MAYFLY_EMULATOR_URL=$(sed -n 's/^listening //p' "$WORK/emulator.out")
 export MAYFLY_EMULATOR_URL
 
 graph() { # account member or nothing
-    printf '{"mayfly": 1, "name": "provision", "provider": "emulator", "tasks": {"t": {"for_each": [%s], "command": ["/bin/true"]%s}}}\n' \
+    printf '{"mayfly": 1, "name": "provision", "provider": "emulator", "defaults": {"sandbox": false}, "tasks": {"t": {"for_each": [%s], "command": ["/bin/true"]%s}}}\n' \
         "$(seq -s, "$accounts")" "$1"
 }
 graph ', "account": {"permissions": []}' >"$WORK/with.json"

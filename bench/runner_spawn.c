@@ -2,6 +2,7 @@
  * runner_spawn.c - what starting programs through the runner costs, against a bare posix_spawn and wait loop
  *
  *     bench_runner_spawn [N [JOBS [PROGRAM]]]     (2000, 8, /bin/true)
+ *     bench_runner_spawn N JOBS PROGRAM sandbox   the runner's side alone, once, every program in a sandbox
  *
  * Both sides in one run, each five times in turn; printed are the medians and their ratio. The runner's side is the
  * whole path: the message out, a fresh environment, a workspace, two pipes, a cgroup where there is one, the tree found
@@ -31,6 +32,7 @@ struct fleet {
     struct runner_peer *peer;
     const char *program;
     unsigned long wanted, jobs, started, ended, failed;
+    bool sandbox;
 };
 
 static double now_ms(void)
@@ -69,7 +71,8 @@ static void start_more(struct fleet *fleet)
                                      .path = instance(fleet->started + 1, name),
                                      .attempt = 1,
                                      .argv = argv,
-                                     .argc = 1};
+                                     .argc = 1,
+                                     .walls = {.sandbox = fleet->sandbox}};
         if (runner_send_spawn(fleet->peer, &spawn, NULL) != 0)
             abort();
         fleet->started++;
@@ -189,8 +192,15 @@ int main(int argc, char **argv)
                           .jobs = argc > 2 ? strtoul(argv[2], NULL, 10) : 8,
                           .program = argc > 3 ? argv[3] : "/bin/true"};
     double bare[ROUNDS], runner[ROUNDS], ratio[ROUNDS], bare_cpu = 0;
+    fleet.sandbox = argc > 4 && strcmp(argv[4], "sandbox") == 0;
     if (start_runner(&fleet, directory) != 0)
         return 1;
+    if (fleet.sandbox) {
+        run_fleet(&fleet);
+        runner_stop(fleet.peer, 5000);
+        net_loop_destroy(fleet.loop);
+        return fleet.failed == 0 ? 0 : 1;
+    }
     for (int i = 0; i < ROUNDS; i++) {
         double before = cpu_ms();
         bare[i] = run_bare(&fleet);

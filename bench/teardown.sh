@@ -26,7 +26,7 @@ milliseconds() {
 # A graph whose N accounts are alive while no agent runs but one: 10 accounts a task, lent to a task that waits for `hold`.
 holding() { # accounts
     awk -v n="$1" 'BEGIN {
-        print "{\"mayfly\": 1, \"name\": \"fleet\", \"provider\": \"emulator\", \"limits\": {\"running\": 64}, \"tasks\": {"
+        print "{\"mayfly\": 1, \"name\": \"fleet\", \"provider\": \"emulator\", \"limits\": {\"running\": 64}, \"defaults\": {\"sandbox\": false}, \"tasks\": {"
         print "\"hold\": {\"command\": [\"sleep\", \"600\"]}"
         for (first = 1; first <= n; first += 10) {
             own = lent = ""
@@ -131,7 +131,7 @@ done
 
 echo "# a run of 1,000 agents with an account each is killed with SIGKILL; one mayfly teardown --all; medians of 3"
 awk 'BEGIN {
-    printf "{\"mayfly\": 1, \"name\": \"killed\", \"provider\": \"emulator\", \"limits\": {\"running\": 1000}, \"tasks\": {\"t\": {\"for_each\": [0"
+    printf "{\"mayfly\": 1, \"name\": \"killed\", \"provider\": \"emulator\", \"limits\": {\"running\": 1000}, \"defaults\": {\"sandbox\": false}, \"tasks\": {\"t\": {\"for_each\": [0"
     for (i = 1; i < 1000; i++)
         printf ",%d", i
     print "], \"command\": [\"sleep\", \"600\"], \"account\": {\"permissions\": []}}}}"

@@ -16,22 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Until everything that an agent needs inside is there: only tasks that say "sandbox" are walled. */
-#ifndef APP_SANDBOX_DEFAULT
-#define APP_SANDBOX_DEFAULT false
-#endif
-
-static bool says_sandbox(const struct graph *graph, uint32_t task)
-{
-    const struct json_document *document = graph_document(graph);
-    uint32_t defaults = json_member(document, 0, "defaults");
-    return json_member(document, graph_tasks(graph)[task].node, "sandbox") != JSON_NONE ||
-           (defaults != JSON_NONE && json_member(document, defaults, "sandbox") != JSON_NONE);
-}
-
 bool app_walled(const struct graph *graph, uint32_t task)
 {
-    return !graph_sandbox(graph, task).off && (APP_SANDBOX_DEFAULT || says_sandbox(graph, task));
+    return !graph_sandbox(graph, task).off;
 }
 
 /* --- for one stage --- */

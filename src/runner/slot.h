@@ -22,6 +22,7 @@ struct slot {
     struct cgroup group;        /* kept when the directory is given up */
     uint32_t group_number;      /* a stuck group is left behind and a new one made */
     bool group_killed;          /* cgroup.kill was written: the next agent gets a new one */
+    int64_t bytes;              /* of a directory that was never written to */
     uid_t owner;                /* of the directories: ours, or that of sandboxed agents */
     bool limited;               /* limits were written into its groups */
     bool mounted;               /* the directory is a file system of limited size */
@@ -44,8 +45,8 @@ void slot_discard(struct slot *slot, uint32_t number, int work_fd, int trash_fd,
 void slot_abandon_group(struct slot *slot);
 void slot_close(struct slot *slot);
 /*
- * A slot that came back empty out of a sandbox: its directories are made anew, because their times and attributes are an
- * agent's writing too. -1 when they would not go: the slot is to be discarded.
+ * A slot that came back empty out of a sandbox: times, attributes, flags and size of its directories are an agent's writing
+ * too. The times are set, and what has any of the rest is made anew. -1 when it would not go: the slot is to be discarded.
  */
 int slot_renew(struct slot *slot, uint32_t number, int work_fd);
 /* Closes the directories; they stay, and slot_make opens them again. */

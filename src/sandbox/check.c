@@ -38,8 +38,10 @@ struct trial {
 /* The first line of what bubblewrap said, without its name. */
 static void keep_line(struct trial *trial, const char *text)
 {
-    if (strncmp(text, "bwrap: ", 7) == 0)
-        text += 7;
+    static const char *const names[] = {"bwrap: ", "sandbox: "};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strncmp(text, names[i], strlen(names[i])) == 0)
+            text += strlen(names[i]);
     snprintf(trial->said, sizeof trial->said, "%.*s", (int)strcspn(text, "\n"), text);
 }
 
@@ -151,6 +153,7 @@ static int run_trial(const struct sandbox_options *options, struct trial *trial,
         return mf_fail_os(error, errno, "sandbox: no descriptor for a trial");
     }
     pid_t pid = fork();
+    int os_errno = errno;
     if (pid == 0)
         trial_main(options, directory, answer[1]);
     close(answer[1]);
@@ -159,6 +162,8 @@ static int run_trial(const struct sandbox_options *options, struct trial *trial,
     if (pid > 0)
         waitpid(pid, NULL, 0);
     rmdir(directory);
+    if (pid < 0)
+        return mf_fail_os(error, os_errno, "sandbox: cannot fork for a trial");
     if (got != (ssize_t)sizeof *trial)
         return mf_fail(error, MF_INTERNAL, "sandbox: the trial ended without an answer");
     return trial->ours ? mf_fail(error, MF_OS, "%s", trial->said) : 0;

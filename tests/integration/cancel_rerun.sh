@@ -39,7 +39,7 @@ echo "attempt $MAYFLY_ATTEMPT"
 [ -e "$1" ]
 SH
 file=$(graph again.json <<JSON
-{"mayfly": 1, "name": "again", "provider": "emulator",
+{"mayfly": 1, "name": "again", "provider": "emulator", "defaults": {"sandbox": false},
  "tasks": {
    "first": {"files": ["flag.sh"], "command": ["./flag.sh", "$CASE_DIR/flag"], "account": {"permissions": []}},
    "next": {"needs": ["first"], "command": ["true"]} } }

@@ -11,7 +11,7 @@ set -eu
 echo '["x", "y"]' >"$MAYFLY_RESULT"
 SH
 file=$(graph <<'JSON'
-{"mayfly": 1, "name": "full", "provider": "emulator", "limits": {"running": 3},
+{"mayfly": 1, "name": "full", "provider": "emulator", "limits": {"running": 3}, "defaults": {"sandbox": false},
  "tasks": {"list": {"files": ["work.sh"], "command": ["./work.sh"]},
            "work": {"needs": ["list"], "for_each": "{{list.result}}", "key": "{{item}}", "files": ["work.sh"], "command": ["./work.sh"],
                     "account": {"permissions": ["workers_scripts:write"]}}}}

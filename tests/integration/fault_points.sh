@@ -21,7 +21,7 @@ echo '["x", "y"]' >"$MAYFLY_RESULT"
 SH
 scenario() { # name, tasks
     graph "$1.json" >/dev/null <<JSON
-{"mayfly": 1, "name": "$1", "provider": "emulator", "limits": {"running": 3}, "tasks": {$2}}
+{"mayfly": 1, "name": "$1", "provider": "emulator", "limits": {"running": 3}, "defaults": {"sandbox": false}, "tasks": {$2}}
 JSON
 }
 account='"account": {"permissions": ["workers_scripts:write"]}'

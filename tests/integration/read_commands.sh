@@ -16,7 +16,7 @@ echo '{"answer": 42}' >"$MAYFLY_RESULT"
 while [ ! -e "$GATE" ]; do sleep 0.05; done
 SH
 file=$(graph <<JSON
-{"mayfly": 1, "name": "reading", "provider": "emulator",
+{"mayfly": 1, "name": "reading", "provider": "emulator", "defaults": {"sandbox": false},
  "tasks": {
    "first": {"files": ["step.sh"], "command": ["./step.sh"], "env": {"GATE": "/dev/null"}, "collect": ["out/**"]},
    "second": {"needs": ["first"], "files": ["step.sh"], "command": ["./step.sh"], "env": {"GATE": "$CASE_DIR/gate"}, "account": {"permissions": []}} } }

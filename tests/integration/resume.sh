@@ -14,7 +14,7 @@ while [ -e "$CASE_DIR/hold" ] && [ "\$1" != first ] && [ "\$1" != a ]; do sleep 
 printf '"%.1s"' "\$1" >"\$MAYFLY_RESULT"
 SH
 file=$(graph <<'JSON'
-{"mayfly": 1, "name": "resumed", "provider": "emulator", "limits": {"running": 8},
+{"mayfly": 1, "name": "resumed", "provider": "emulator", "limits": {"running": 8}, "defaults": {"sandbox": false},
  "tasks": {"last":  {"needs": ["each"], "files": ["step.sh"], "command": ["./step.sh", "last{{each.result}}"]},
            "each":  {"needs": ["first"], "for_each": ["a", "b", "c"], "key": "{{item}}", "files": ["step.sh"], "command": ["./step.sh", "{{item}}"],
                      "account": {"permissions": []}},

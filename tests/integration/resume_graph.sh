@@ -26,7 +26,7 @@ write() { # tasks in their order: the graph's path in $file
     for name in "$@"; do
         text="$text${text:+, }\"$name\": ${task[$name]}"
     done
-    file=$(graph <<<"{\"mayfly\": 1, \"name\": \"revised\", \"provider\": \"emulator\", \"params\": {\"word\": \"$word\"}, \"tasks\": {$text}}")
+    file=$(graph <<<"{\"mayfly\": 1, \"name\": \"revised\", \"provider\": \"emulator\", \"defaults\": {\"sandbox\": false}, \"params\": {\"word\": \"$word\"}, \"tasks\": {$text}}")
 }
 again() { # what ran since, sorted, in one line
     sort "$CASE_DIR/ran" | tr '\n' ' ' | sed 's/ $//'

@@ -249,6 +249,9 @@ static void spoiled_directories_are_nobodys_trouble(void **state)
         "cd /; rm -rf /mayfly/ws /mayfly/home; exit 0",
         "cd /; mv /mayfly/ws /mayfly/home/; ln -s /etc /mayfly/ws; exit 0",
         "touch -d 2001-02-03 /mayfly /mayfly/ws /mayfly/home; exit 0",
+        "i=0; while [ $i -lt 400 ]; do : >a-rather-long-name-of-a-file-to-let-the-directory-grow-$i; i=$((i+1)); done; "
+        "rm *; exit 0",
+        "python3 -c 'import os; os.setxattr(\"/mayfly/ws\", \"user.left\", b\"word\")' 2>/dev/null; exit 0",
     };
     for (uint64_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
         struct world_stage *record = run_walled(world, 2 * i + 1, scripts[i]);
@@ -258,7 +261,8 @@ static void spoiled_directories_are_nobodys_trouble(void **state)
         record = run_walled(
             world, 2 * i + 2,
             "find /mayfly -mindepth 1 | sort; find /mayfly ! -newermt 2015-01-01; touch ws-is-writable && rm "
-            "ws-is-writable; stat -c %a /mayfly/ws");
+            "ws-is-writable; stat -c %a /mayfly/ws; [ $(stat -c %s /mayfly/ws) = $(stat -c %s /mayfly/home) ] || echo "
+            "large; python3 -c 'import os; print(os.listxattr(\"/mayfly/ws\"))' 2>/dev/null | grep user; true");
         assert_int_equal(record->exit.code, 0);
         expect_said(world, 2 * i + 2, "/mayfly/home\n/mayfly/ws\n700\n");
         world_finish(world, 2 * i + 2, 1, RUNNER_RETAIN_NEVER, false);
