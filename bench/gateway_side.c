@@ -304,7 +304,7 @@ static void agent_ask(struct agent *agent)
         snprintf(length, sizeof length, "content-length: %zu\r\n", body_bytes);
     int bytes = snprintf(text, sizeof text,
                          "%s " PATH "?%zu HTTP/1.1\r\nhost: 127.0.0.1:8787\r\nauthorization: Bearer %s\r\naccept: "
-                                    "application/json\r\nuser-agent: bench/1\r\n%s\r\n",
+                         "application/json\r\nuser-agent: bench/1\r\n%s\r\n",
                          up ? "PUT" : "GET", up ? (size_t)100 : body_bytes, agent->token, length);
     asked++;
     agent->sent_ns = now_ns();
@@ -374,7 +374,8 @@ static void open_load(const char *where, int count, int poll)
         agents[i].fd = direct ? connect_port(where) : connect_unix(where, i);
         if (tokens == NULL || fscanf(tokens, "%63s", agents[i].token) != 1)
             snprintf(agents[i].token, sizeof agents[i].token, "none");
-        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = &agents[i]};
+        struct epoll_event event = {.events = EPOLLET | EPOLLIN | (up ? (uint32_t)EPOLLOUT : 0),
+                                    .data.ptr = &agents[i]};
         epoll_ctl(poll, EPOLL_CTL_ADD, agents[i].fd, &event);
     }
     if (tokens != NULL)

@@ -21,7 +21,7 @@ BENCH_PIDS=()
 end_bench() {
     local pid
     for pid in "${BENCH_PIDS[@]}"; do
-        kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+        kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
     done
     rm -rf "$WORK"
 }

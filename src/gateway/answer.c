@@ -19,6 +19,7 @@
 #define SEARCH_BYTES_MAX (1u << 20)
 #define WHOLE_ANSWER_BYTES_MAX 65536  /* kept until it is complete */
 #define UNSENT_BYTES_MAX (256u << 10) /* for an agent that reads slowly; then the upstream waits */
+#define HEAD_RESERVED_BYTES 768u      /* most heads; growing step by step copies and wipes */
 #define FLUSH_BYTES 65536u            /* of a long answer of known length: one write for so much */
 
 static bool is_json(const struct net_stream_head *head)
@@ -132,6 +133,9 @@ bool answer_on_head(void *context, const struct net_stream_head *head)
                          !exchange->no_body && is_json(head) && !is_encoded(head);
     exchange->collecting = exchange->learning || exchange->no_body ||
                            (head->body_bytes >= 0 && head->body_bytes <= WHOLE_ANSWER_BYTES_MAX);
+    (void)mf_buf_reserve(&front->out,
+                         HEAD_RESERVED_BYTES +
+                             (head->body_bytes > 0 && exchange->collecting ? (size_t)head->body_bytes : 0));
     headers_for_agent(head, exchange->upstream, front->door->port, &front->out);
     if (!exchange->learning)
         write_framing(exchange);

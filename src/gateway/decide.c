@@ -160,7 +160,7 @@ static bool in_place(const struct stage *stage, const struct net_header *header,
 struct presented {            /* what the headers present */
     uint32_t count;           /* headers with a credential in a place of some policy */
     struct net_header header; /* the first of them */
-    struct mf_span value;     /* and the token in it */
+    uint8_t hash[TOKEN_HASH_BYTES]; /* of the token in it */
     bool elsewhere, canary;   /* a token outside of them; a planted credential anywhere */
 };
 
@@ -169,17 +169,17 @@ static void look_at_header(const struct stage *stage, const struct tokens *token
 {
     struct mf_span value;
     bool place = in_place(stage, header, &value);
-    if (place && out->count++ == 0) {
-        out->header = *header;
-        out->value = value;
-    }
     if (!place && (holds_token(header->value) || holds_token(header->name)))
         out->elsewhere = true;
-    if (place || is_credential_header(header->name)) {
-        uint8_t hash[TOKEN_HASH_BYTES];
-        token_hash(place ? value : last_word(header->value), hash);
-        const struct token *token = tokens_find(tokens, hash);
-        out->canary = out->canary || (token != NULL && token->kind == TOKEN_CANARY);
+    if (!place && !is_credential_header(header->name))
+        return;
+    uint8_t hash[TOKEN_HASH_BYTES];
+    token_hash(place ? value : last_word(header->value), hash);
+    const struct token *token = tokens_find(tokens, hash);
+    out->canary = out->canary || (token != NULL && token->kind == TOKEN_CANARY);
+    if (place && out->count++ == 0) {
+        out->header = *header;
+        memcpy(out->hash, hash, sizeof hash);
     }
 }
 
@@ -222,12 +222,10 @@ static bool identify(const struct stage *stage, const struct tokens *tokens, con
                      struct verdict *out)
 {
     struct presented presented = {.elsewhere = holds_token(view->query) || holds_token(view->path)};
-    uint8_t hash[TOKEN_HASH_BYTES];
     for (uint32_t i = 0; i < view->header_count; i++)
         look_at_header(stage, tokens, &view->headers[i], &presented);
-    token_hash(presented.value, hash);
-    const struct token *token = tokens_find(tokens, hash);
-    struct grant *handed = find_handed(stage, hash);
+    const struct token *token = tokens_find(tokens, presented.hash);
+    struct grant *handed = find_handed(stage, presented.hash);
     struct grant *own = token != NULL && token->kind == TOKEN_LIVE && token->stage == stage->id ? token->grant : NULL;
     if (presented.canary)
         refuse(out, 401, WATCH_CANARY);

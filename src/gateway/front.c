@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define KEPT_BYTES 2048u            /* of each buffer of a connection that waits for its next request */
 #define SMALL_BODY_BYTES_MAX 65536u /* read whole before an upstream connection is taken for it */
 
 /* --- the head --- */
@@ -264,9 +265,11 @@ void front_begin_request(struct front *front)
 {
     mf_buf_consume(&front->in, front->in_at);
     front->in_at = 0;
-    if (front->in.length == 0)
+    if (front->in.capacity > KEPT_BYTES && front->in.length == 0)
         mf_buf_free(&front->in);
-    mf_buf_free(&front->out);
+    mf_buf_clear(&front->out);
+    if (front->out.capacity > KEPT_BYTES)
+        mf_buf_free(&front->out);
     mf_buf_free(&front->whole);
     front->out_at = front->whole_at = 0;
     front->must_whole = front->body_done = front->body_bad = front->starved = front->head_only = false;
