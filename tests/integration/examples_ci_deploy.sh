@@ -11,6 +11,7 @@ export CLOUDFLARE_API_BASE_URL=$EMULATOR_URL CLOUDFLARE_DEPLOY_TOKEN=$EMULATOR_T
 mayfly run "$CASE_DIR/graph/ci/graph.json" --json --set version=1.4.2 --accept-terms cloudflare-token --junit "$SAID/report.xml"
 expect_status 0
 expect_receipt .tasks.succeeded 14
+expect_receipt .sandbox.without 0
 expect_receipt .accounts.created 12
 expect_receipt .accounts.gone 12
 

@@ -11,6 +11,7 @@ expect_said 'uses anthropic'
 mayfly run "$ROOT/examples/claude-code/graph.json" --json --set agent=./stand-in
 expect_status 0
 expect_receipt .tasks.succeeded 2
+expect_receipt .sandbox.without 0
 expect_receipt .accounts.gone 2
 mayfly outputs last build/greeter --to "$CASE_DIR/copy"
 grep -rqF "good morning" "$CASE_DIR/copy" || fail "worker.js was not collected"

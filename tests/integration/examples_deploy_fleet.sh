@@ -10,6 +10,7 @@ start_emulator --faults "$CASE_DIR/faults.json"
 mayfly run "$ROOT/examples/deploy-fleet/graph.json" --json
 expect_status 0
 expect_receipt .tasks.succeeded 9 # plan, six sites, judge, release
+expect_receipt .sandbox.without 0
 expect_receipt .accounts.created 6
 expect_receipt .accounts.gone 6
 expect_balanced

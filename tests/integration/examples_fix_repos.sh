@@ -7,6 +7,7 @@ set -eu
 mayfly run "$ROOT/examples/fix-repos/graph.json" --json --set repos="$CASE_DIR/repos"
 expect_status 0
 expect_receipt .tasks.succeeded 4
+expect_receipt .sandbox.without 0
 for name in sum longest slug; do
     mayfly logs last "fix/$name" --attempt 1
     expect_status 0

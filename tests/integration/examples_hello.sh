@@ -6,6 +6,7 @@ set -eu
 mayfly run "$ROOT/examples/hello/graph.jsonc" --json
 expect_status 0
 expect_receipt .tasks.succeeded 3
+expect_receipt .sandbox.without 0
 expect_receipt .accounts.created 1
 expect_receipt .accounts.gone 1
 expect_balanced

@@ -6,6 +6,7 @@ set -eu
 mayfly run "$ROOT/examples/map-reduce/graph.json" --json
 expect_status 0
 expect_receipt .tasks.succeeded 52
+expect_receipt .sandbox.without 0
 expect_receipt .accounts.created 0
 mayfly outputs last sum --result
 [ "$(jq -c . "$OUT")" = '{"primes":5133,"parts":50}' ] || fail "the sum is wrong: $(cat "$OUT")"
