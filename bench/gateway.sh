@@ -21,7 +21,7 @@ middle() { # file, column
 }
 
 mkfifo "$WORK/upstream.port" "$WORK/gateway.ready"
-taskset -c "$other_core" "$side" upstream >"$WORK/upstream.port" &
+taskset -c "$other_core" "$BENCH_BIN/bench_gateway_upstream" >"$WORK/upstream.port" &
 BENCH_PIDS+=($!)
 read -r port <"$WORK/upstream.port"
 

@@ -107,6 +107,20 @@ static void big_up(void **state)
     }
 }
 
+/* An agent that reads as fast as it can, again and again: buffers run full and empty at every moment that there is. */
+static void large_ones(void **state)
+{
+    (void)state;
+    uint64_t hash = pattern_hash(1 << 20);
+    int fd = world_connect(port);
+    for (int i = 0; i < 150; i++) {
+        ask_on(fd, "GET", i % 2 == 0 ? BASE "/size/1048576" : BASE "/chunked/1048576", "");
+        assert_int_equal(world_read(fd, &answer), 200);
+        assert_true(answer.body_hash == hash);
+    }
+    close(fd);
+}
+
 /* Events come one by one, not at the end. */
 static void events(void **state)
 {
@@ -319,10 +333,10 @@ static void slowloris(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(big_down),     cmocka_unit_test(big_up),         cmocka_unit_test(events),
-        cmocka_unit_test(keep_alive),   cmocka_unit_test(head_and_empty), cmocka_unit_test(agent_goes),
-        cmocka_unit_test(early_answer), cmocka_unit_test(drop_in_flight), cmocka_unit_test(close_in_flight),
-        cmocka_unit_test(thousand),     cmocka_unit_test(slowloris)};
+        cmocka_unit_test(big_down),        cmocka_unit_test(big_up),       cmocka_unit_test(large_ones),
+        cmocka_unit_test(events),          cmocka_unit_test(keep_alive),   cmocka_unit_test(head_and_empty),
+        cmocka_unit_test(agent_goes),      cmocka_unit_test(early_answer), cmocka_unit_test(drop_in_flight),
+        cmocka_unit_test(close_in_flight), cmocka_unit_test(thousand),     cmocka_unit_test(slowloris)};
     world = world_open(NULL);
     port = world_open_stage(world, 1, "deploy/web", token);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
