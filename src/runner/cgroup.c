@@ -2,75 +2,54 @@
  * cgroup.c - kill-all by cgroup v2: one group for the run, one pooled group for each slot
  *
  * Two layouts are in use: cgroup2 at /sys/fs/cgroup, or next to version 1 controllers at /sys/fs/cgroup/unified. The
- * run's group is made below our own, which a user owns under systemd with delegation and root always does.
+ * run's group is made below our own, which a user owns under systemd with delegation and root always does, or below one
+ * above it that hands controllers down, so that its groups can limit (sandbox/limits.c).
  */
 #include "runner/cgroup.h"
+
+#include "sandbox/sandbox.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
-static const char *mount_point(void)
+/* So that groups below can limit; one at a time, because one that is not handed down must not spoil the others. */
+static void hand_down(int dir_fd)
 {
-    static const char *const candidates[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
-    for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
-        struct statfs about;
-        if (statfs(candidates[i], &about) == 0 && about.f_type == CGROUP2_SUPER_MAGIC)
-            return candidates[i];
-    }
-    return NULL;
-}
-
-static ssize_t read_at(int dir_fd, const char *name, char *out, size_t out_bytes)
-{
-    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    static const char *const controllers[] = {"+memory", "+pids", "+cpu"};
+    int fd = openat(dir_fd, "cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
     if (fd < 0)
-        return -1;
-    ssize_t got = read(fd, out, out_bytes - 1);
+        return;
+    for (size_t i = 0; i < sizeof controllers / sizeof controllers[0]; i++) {
+        ssize_t written = write(fd, controllers[i], strlen(controllers[i]));
+        (void)written; /* what is not there is seen when a limit is written */
+    }
     close(fd);
-    if (got >= 0)
-        out[got] = '\0';
-    return got;
-}
-
-/* Our own group in the version 2 hierarchy: the line "0::/path". */
-static int own_path(char *out, size_t out_bytes)
-{
-    char text[4096];
-    if (read_at(AT_FDCWD, "/proc/self/cgroup", text, sizeof text) < 0)
-        return -1;
-    char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-    if (line == NULL)
-        return -1;
-    line += *line == '\n' ? 4 : 3;
-    line[strcspn(line, "\n")] = '\0';
-    int written = snprintf(out, out_bytes, "%s", strcmp(line, "/") == 0 ? "" : line);
-    return written >= 0 && (size_t)written < out_bytes ? 0 : -1;
 }
 
 int cgroup_make_run(const char *name, char path[CGROUP_PATH_BYTES_MAX])
 {
-    char own[CGROUP_PATH_BYTES_MAX - 128];
-    const char *mounted = mount_point();
-    if (mounted == NULL || own_path(own, sizeof own) != 0)
+    char place[CGROUP_PATH_BYTES_MAX - 128];
+    bool handed_down[3];
+    if (sandbox_limits_place(place, sizeof place, handed_down) != 0)
         return -1;
-    int written = snprintf(path, CGROUP_PATH_BYTES_MAX, "%s%s/mayfly-%s", mounted, own, name);
+    int written = snprintf(path, CGROUP_PATH_BYTES_MAX, "%s/mayfly-%s", place, name);
     if (written < 0 || written >= CGROUP_PATH_BYTES_MAX)
         return -1;
     if (mkdir(path, 0755) != 0 && errno != EEXIST)
         return -1;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0 && faccessat(fd, "cgroup.kill", W_OK, 0) == 0)
+    if (fd >= 0 && faccessat(fd, "cgroup.kill", W_OK, 0) == 0) {
+        hand_down(fd);
         return fd;
+    }
     if (fd >= 0)
         close(fd);
     rmdir(path);

@@ -11,6 +11,7 @@
 #include "runner/cgroup.h"
 #include "runner/paths.h"
 #include "runner/tree.h"
+#include "sandbox/sandbox.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -90,6 +91,8 @@ int runner_sweep(const char *run_id, const char *run_dir, struct mf_error *error
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         alive = look(prefix);
     }
+    for (int looks = 0; sandbox_limits_sweep(run_id) > 0 && looks < LOOKS_MAX; looks++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     if (alive > 0 || groups != 0)
         return mf_fail(error, MF_OS, "sweep: some processes of run %s would not die", run_id);
     return killed;

@@ -71,11 +71,26 @@ int base_open_init(const struct sandbox_options *options, struct mf_error *error
 
 /* --- who agents are --- */
 
+/* Root of a user namespace that holds nobody else is an ordinary user, and cannot become another. */
+static bool has_uid(uid_t uid)
+{
+    char line[128];
+    bool found = false;
+    FILE *map = fopen("/proc/self/uid_map", "re");
+    while (map != NULL && fgets(line, sizeof line, map) != NULL) {
+        unsigned long inside, outside, count;
+        found |= sscanf(line, "%lu %lu %lu", &inside, &outside, &count) == 3 && uid >= inside && uid - inside < count;
+    }
+    if (map != NULL)
+        fclose(map);
+    return found || map == NULL;
+}
+
 void sandbox_identity(int64_t agent_uid, uid_t *uid, gid_t *gid)
 {
     *uid = geteuid();
     *gid = getegid();
-    if (geteuid() != 0)
+    if (geteuid() != 0 || (agent_uid <= 0 && !has_uid(SANDBOX_HOST_UID)))
         return;
     *uid = agent_uid > 0 ? (uid_t)agent_uid : SANDBOX_HOST_UID;
     *gid = (gid_t)*uid;

@@ -10,6 +10,7 @@
  */
 #include "sandbox/sandbox_private.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -150,7 +151,8 @@ int sandbox_limits_place(char *out, size_t out_bytes, bool handed_down[3])
         if (own_group(NULL, own, sizeof own) != 0)
             return -1;
         snprintf(path, sizeof path, "%s%s", mounts[i], own);
-        snprintf(out, out_bytes, "%s", path);
+        if (snprintf(out, out_bytes, "%s", path) >= (int)out_bytes)
+            return -1;
         read_controllers(path, "cgroup.subtree_control", handed_down);
         /* a group with processes cannot hand controllers down: one above may, when we may make groups there */
         for (char *slash;
@@ -312,6 +314,26 @@ uint32_t sandbox_limits_join(struct sandbox_base *base, const char *name, int fd
             fds[joined++] = fd;
     }
     return joined;
+}
+
+int sandbox_limits_sweep(const char *run_id)
+{
+    char prefix[NAME_BYTES_MAX];
+    int left = 0;
+    snprintf(prefix, sizeof prefix, "mayfly-%s.", run_id);
+    for (size_t i = 0; i < SANDBOX_CONTROLLER_COUNT; i++) {
+        int fd = limits_open_v1((enum sandbox_controller)i);
+        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+        if (dir == NULL && fd >= 0)
+            close(fd);
+        for (struct dirent *entry = dir != NULL ? readdir(dir) : NULL; entry != NULL; entry = readdir(dir))
+            if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 &&
+                unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) != 0 && errno != ENOENT)
+                left++;
+        if (dir != NULL)
+            closedir(dir);
+    }
+    return left;
 }
 
 void sandbox_limits_remove(struct sandbox_base *base, const char *name)

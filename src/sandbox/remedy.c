@@ -60,7 +60,7 @@ static bool namespace_refused(const struct situation *situation)
       "ordinary user")                                                                                                 \
     X(NAMESPACES, namespace_refused(s),                                                                                \
       "user namespaces: the kernel refuses them (%s): run sysctl kernel.unprivileged_userns_clone "                    \
-      "user.max_user_namespaces to see which switch is off")                                                           \
+      "user.max_user_namespaces to see which switch is off; in a chroot they are always refused")                      \
     X(OTHER, true, "the trial failed: %s")
 
 static void write_row(const char *format, const char *said, char *out, size_t out_bytes)

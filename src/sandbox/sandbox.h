@@ -120,6 +120,8 @@ uint32_t sandbox_limits_join(struct sandbox_base *base, const char *name, int fd
  */
 int sandbox_limits_place(char *path, size_t path_bytes, bool handed_down[3]);
 void sandbox_limits_remove(struct sandbox_base *base, const char *name);
+/* Removes what a spawner that was killed left of its groups of version 1 (names begin with the run's id); how many would not go yet. */
+int sandbox_limits_sweep(const char *run_id);
 
 /*
  * Makes WORK/NAME, an empty directory, a file system of so many bytes, and ends that again. As root
