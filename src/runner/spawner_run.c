@@ -415,8 +415,9 @@ static void retain_workspace(struct spawner *spawner, const struct slot *slot, c
     if (fd < 0)
         return;
     struct stat about; /* a directory that was shut cannot be moved by who is not root; nobody of the agent is alive */
-    if (fstatat(slot->dir_fd, "ws", &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(about.st_mode))
-        fchmodat(slot->dir_fd, "ws", 0700, 0);
+    if (fstatat(slot->dir_fd, "ws", &about, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(about.st_mode) &&
+        fchmodat(slot->dir_fd, "ws", 0700, 0) != 0)
+        about.st_mode = 0; /* then the move fails and says nothing either: there is no workspace to keep */
     int ws_fd = openat(slot->dir_fd, "ws", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (!slot->mounted)
         renameat(slot->dir_fd, "ws", fd, "workspace");
