@@ -245,7 +245,7 @@ static CURLcode set_stream(struct net_request *request, const struct net_stream_
     CURL *easy = request->easy;
     CURLcode result = CURLE_OK;
 #define SET(option, value) (result = result == CURLE_OK ? curl_easy_setopt(easy, option, value) : result)
-    SET(CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
+    (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BYTES); /* refused where a handle has its buffer already */
     SET(CURLOPT_WRITEFUNCTION, on_write);
     SET(CURLOPT_WRITEDATA, &request->stream);
     if (spec->body_bytes == NET_STREAM_NO_BODY)
@@ -263,7 +263,6 @@ static CURLcode set_stream(struct net_request *request, const struct net_stream_
 void stream_clear(struct net_request *request)
 {
     if (request->easy != NULL) {
-        (void)curl_easy_setopt(request->easy, CURLOPT_BUFFERSIZE, (long)CURL_MAX_WRITE_SIZE);
         (void)curl_easy_setopt(request->easy, CURLOPT_UPLOAD, 0L);
         (void)curl_easy_setopt(request->easy, CURLOPT_READFUNCTION, NULL);
         (void)curl_easy_setopt(request->easy, CURLOPT_READDATA, NULL);

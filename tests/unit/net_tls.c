@@ -5,6 +5,8 @@
  */
 #include "net_world.h"
 
+#include "net/stream.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
@@ -169,9 +171,112 @@ static void test_wrong_name(void **state)
     assert_int_equal(outcome.sent, NET_NOT_SENT);
 }
 
+/* --- streams --- */
+
+struct reading {
+    struct net_stream *stream;
+    uint64_t bytes;
+    bool stuck, over;
+    enum net_sent sent;
+};
+
+static bool reading_head(void *context, const struct net_stream_head *head)
+{
+    (void)context;
+    return head->status == 200;
+}
+
+static bool reading_data(void *context, struct mf_span data)
+{
+    struct reading *reading = context;
+    if (reading->stuck)
+        return false;
+    reading->bytes += data.length;
+    return true;
+}
+
+static void reading_done(void *context, const struct net_stream_end *end)
+{
+    struct reading *reading = context;
+    reading->over = true;
+    reading->sent = end->sent;
+    net_loop_stop(loop);
+}
+
+static void too_late(void *context)
+{
+    *(bool *)context = true;
+    net_loop_stop(loop);
+}
+
+static void read_file(struct net_client *client, struct reading *reading, const char *name)
+{
+    static const struct net_stream_calls calls = {.head = reading_head, .data = reading_data, .done = reading_done};
+    char url[100];
+    snprintf(url, sizeof url, "https://localhost:%u/%s", port, name);
+    struct net_stream_spec spec = {.method = "GET", .url = url, .body_bytes = NET_STREAM_NO_BODY};
+    struct mf_error error;
+    if (net_stream_open(&reading->stream, client, &spec, &calls, reading, &error) != 0)
+        fail_msg("%s", error.text);
+}
+
+static void run_until(struct net_timer *limit, bool *late, int64_t after_ms)
+{
+    *late = false;
+    net_timer_set(limit, net_now_ms() + after_ms);
+    net_loop_run(loop);
+    net_timer_set(limit, MF_NEVER);
+}
+
+/* Who does not read holds up nobody else, although they share a connection; and gets all of it later. */
+static void test_slow_reader(void **state)
+{
+    (void)state;
+    enum { BIG = 48 << 20 };
+    char big[100];
+    bool late;
+    struct net_client *client;
+    struct net_timer *limit;
+    struct net_client_options options = {.ca_file = certificate, .connections_per_origin_max = 4};
+    struct reading slow = {.stuck = true}, quick[8] = {{0}};
+    if (server <= 0 || !listens())
+        skip();
+    snprintf(big, sizeof big, "%s/big", directory);
+    FILE *out = fopen(big, "we");
+    assert_non_null(out);
+    assert_int_equal(ftruncate(fileno(out), BIG), 0);
+    fclose(out);
+    assert_int_equal(net_client_create(&client, loop, &options, NULL), 0);
+    assert_int_equal(net_timer_create(&limit, loop, too_late, &late, NULL), 0);
+    read_file(client, &slow, "big");
+    run_until(limit, &late, 1000);
+    assert_false(slow.over);
+    for (int i = 0; i < 8; i++) {
+        read_file(client, &quick[i], i % 2 == 0 ? "file" : "big");
+        while (!quick[i].over) {
+            run_until(limit, &late, 8000);
+            if (late)
+                fail_msg("request %d waits for the slow reader", i);
+        }
+        assert_int_equal(quick[i].sent, NET_ANSWERED);
+        assert_int_equal(quick[i].bytes, i % 2 == 0 ? 7 : BIG);
+    }
+    slow.stuck = false;
+    net_stream_resume(slow.stream);
+    while (!slow.over) {
+        run_until(limit, &late, 8000);
+        assert_false(late);
+    }
+    assert_int_equal(slow.bytes, BIG);
+    net_timer_destroy(limit);
+    net_client_destroy(client);
+    unlink(big);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_http2), cmocka_unit_test(test_many),
-                                       cmocka_unit_test(test_untrusted), cmocka_unit_test(test_wrong_name)};
+                                       cmocka_unit_test(test_untrusted), cmocka_unit_test(test_wrong_name),
+                                       cmocka_unit_test(test_slow_reader)};
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
