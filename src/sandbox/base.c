@@ -19,9 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#ifndef MAYFLY_LIBEXEC
-#define MAYFLY_LIBEXEC "../libexec/mayfly" /* from the program's own directory */
-#endif
 #define ARGUMENTS_BYTES_MAX ((size_t)64 << 10)
 #define SHM_BYTES "67108864" /* as containers have it */
 #define RUN_BYTES "16777216"

@@ -11,6 +11,8 @@ set -eu
 to=$CASE_DIR/installed
 cmake --install "$MAYFLY_BUILD" --prefix "$to" >"$SAID/install.out" 2>&1 || fail "cmake --install: $(tail -n 3 "$SAID/install.out")"
 "$to/bin/mayfly" --version >"$SAID/version" || fail "the installed program does not start"
+"$to/bin/mayfly" run - >"$SAID/run.out" 2>"$SAID/run.err" <<<'{"mayfly": 1, "tasks": {"walled": {"command": ["grep", "-q", "agent", "/etc/hostname"]}}}' ||
+    fail "the installed program runs no agent in its sandbox: $(tail -n 3 "$SAID/run.err")"
 cmp -s "$to/share/man/man1/mayfly.1" <("$to/bin/mayfly" --man) || fail "the installed man page is not the program's"
 for folder in include/mayfly:include/mayfly:h schemas:share/mayfly/schemas:json src/recipe/shipped:share/mayfly/recipes:json; do
     IFS=: read -r from there ending <<<"$folder"

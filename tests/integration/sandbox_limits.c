@@ -5,6 +5,7 @@
  */
 #include "lib/runner_world.h"
 
+#include "runner/tree.h"
 #include "sandbox/sandbox.h"
 
 #include <setjmp.h>
@@ -47,6 +48,34 @@ static void memory_ends_where_it_was_said(void **state)
     world_shell(&spawn, 3, "head -c 200000000 /dev/zero | tail | wc -c");
     spawn.walls.sandbox = true;
     assert_int_equal(world_run(world, &spawn)->exit.code, 0);
+}
+
+/* Runner and spawner are killed: the agent dies, and a sweep removes the groups that limited it. */
+static void a_sweep_removes_what_limited(void **state)
+{
+    struct world *world = *state;
+    struct runner_spawn spawn;
+    struct mf_error error;
+    pid_t children[8];
+    char command[200];
+    if (!report.memory)
+        skip();
+    world_shell(&spawn, 1, "sleep 1000");
+    spawn.walls.sandbox = true;
+    spawn.walls.memory_bytes = 64u << 20;
+    world_send(world, &spawn);
+    world_wait(world, world_started, 1, 20000);
+    int count = tree_children((pid_t)world->runner_pid, children, 8);
+    assert_int_equal(count, 1);
+    kill((pid_t)world->runner_pid, SIGSTOP); /* or it would tidy up after its spawner */
+    kill(children[0], SIGKILL);
+    kill((pid_t)world->runner_pid, SIGKILL);
+    world_wait(world, world_died, 0, 20000);
+    assert_true(runner_sweep(world_run_id(), world->run_dir, &error) >= 0);
+    assert_int_equal(world_processes(), 0);
+    snprintf(command, sizeof command, "[ -z \"$(find /sys/fs/cgroup -name 'mayfly-%s.*' 2>/dev/null)\" ]",
+             world_run_id());
+    world_command(world, command);
 }
 
 static void processors_are_shared_as_said(void **state)
@@ -243,6 +272,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         TEST(memory_ends_where_it_was_said),
+        TEST(a_sweep_removes_what_limited),
         TEST(processors_are_shared_as_said),
         TEST(processes_end_where_it_was_said),
         TEST(tmp_is_bounded),
