@@ -20,6 +20,45 @@ static int result_of(void *context, uint32_t task, struct mf_buf *out, struct mf
     return mf_buf_text(out, "[{\"name\":\"{{key}}\"},null,2]");
 }
 
+static int take_only(void *context, struct mf_span name, struct mf_span value, struct mf_error *error)
+{
+    (void)context;
+    (void)error;
+    require(name.length > 0 && value.length > 0);
+    return 0;
+}
+
+/* What stands around a task was checked: nothing of it can be wrong when it is read again. */
+static void use_walls(const struct graph *graph, uint32_t task, struct mf_buf *out)
+{
+    struct graph_sandbox sandbox = graph_sandbox(graph, task);
+    require(sandbox.off == graph_tasks(graph)[task].no_sandbox);
+    require(sandbox.root.length == 0 || graph_host_path_fault(sandbox.root) == NULL);
+    require(sandbox.memory_bytes == 0 || sandbox.memory_bytes >= 1u << 20);
+    require(sandbox.cpu_millis <= 1024000);
+    for (uint32_t i = 0; i < graph_egress_count(graph, task); i++) {
+        mf_buf_clear(out);
+        require(graph_egress(graph, task, i, out) == 0 && out->length > 2);
+        bool private = out->data[0] == '!';
+        require(graph_egress_fault((struct mf_span){out->data + private, out->length - private}, private) == NULL);
+    }
+    for (uint32_t i = 0; i < graph_use_count(graph, task); i++)
+        require(graph_service(graph, graph_use(graph, task, i))->source.used);
+    require(graph_task_budget_micro_usd(graph, task) >= -1);
+    mf_buf_clear(out);
+}
+
+static void use_slots(const struct graph *graph, uint32_t task, const struct template_values *values)
+{
+    struct mf_error error;
+    const struct graph_task *entry = &graph_tasks(graph)[task];
+    for (uint32_t i = 0; i < entry->slot_count; i++) {
+        uint32_t list = graph_slots(graph)[entry->slot_first + i].permissions;
+        for (uint32_t p = 0; p < graph_permission_count(graph, list) && p < 20; p++)
+            template_expand_only(graph, graph_permission(graph, list, p).only, values, take_only, NULL, &error);
+    }
+}
+
 static void use_task(const struct graph *graph, uint32_t task, struct template_values *values)
 {
     struct mf_buf out;
@@ -28,6 +67,8 @@ static void use_task(const struct graph *graph, uint32_t task, struct template_v
     struct graph_list *list;
     uint32_t count;
     mf_buf_init(&out, 1u << 20);
+    use_walls(graph, task, &out);
+    use_slots(graph, task, values);
     template_expand_command(graph, graph_part(graph, task, GRAPH_PART_COMMAND), values, &out, &count, &error);
     template_expand_env(graph, graph_part(graph, task, GRAPH_PART_ENV), values, &out, &count, &error);
     if (graph_workspace(graph, task, values, &workspace, &error) == 0)
