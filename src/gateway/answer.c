@@ -116,6 +116,8 @@ bool answer_on_head(void *context, const struct net_stream_head *head)
         return false;
     exchange->status = head->status;
     exchange->left = true;
+    exchange->head_sent =
+        front->flush_wanted; /* a `100 Continue` is still on its way: what is written behind it leaves with it */
     exchange->body_bytes = head->body_bytes;
     if (head_holds_secret(exchange, head)) {
         withhold(exchange);

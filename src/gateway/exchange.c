@@ -88,6 +88,8 @@ void exchange_record(struct exchange *exchange, const char *outcome)
         (void)audit_answered(gateway->audit, gateway->epoch_ms(), &answer, NULL);
         gateway_recorded(gateway);
     }
+    usage_reader_destroy(exchange->reader); /* its rules are the policy's, which may go with the grant */
+    exchange->reader = NULL;
     leave_grant(exchange);
 }
 
@@ -242,7 +244,8 @@ void exchange_create(struct front *front, const struct request_view *view, const
     const struct policy *policy = verdict->grant->policy->policy;
     struct stage *stage = front->stage;
     if (stage->running >= stage->gateway->requests_per_stage_max) {
-        front_refuse_recorded(front, view, verdict, 429, "limit", "too many requests at the same time");
+        front_refuse_recorded(front, view, verdict, 429, "limit", "too many requests at the same time",
+                              "retry-after: 1\r\n");
         return;
     }
     struct exchange *exchange = make_exchange(front, view, verdict);

@@ -78,13 +78,13 @@ static void record_refused(struct front *front, const struct request_view *view,
 }
 
 void front_refuse_recorded(struct front *front, const struct request_view *view, const struct verdict *verdict,
-                           int status, const char *reason, const char *message)
+                           int status, const char *reason, const char *message, const char *extra)
 {
     record_refused(front, view, verdict, status, reason);
     front_refuse(front,
                  verdict != NULL && verdict->grant != NULL ? verdict->grant->policy->policy
                                                            : front_common_policy(front->stage),
-                 status, message, NULL);
+                 status, message, extra);
 }
 
 /* What is told of a request: its method and path, or the rule that it would have needed. */
@@ -133,7 +133,8 @@ static void take_head(struct front *front)
     }
     tell_refused(front, &view, &verdict);
     if (verdict.status != 401) {
-        front_refuse_recorded(front, &view, &verdict, verdict.status, verdict.reason, front_message(verdict.status));
+        front_refuse_recorded(front, &view, &verdict, verdict.status, verdict.reason, front_message(verdict.status),
+                              NULL);
         return;
     }
     record_refused(front, &view, &verdict, 401, verdict.reason);
@@ -203,6 +204,25 @@ void front_refuse_body(struct front *front, int status, const char *reason)
     exchange_refuse(front->exchange, status, watch_name(WATCH_MALFORMED), reason, NULL);
 }
 
+/* What all connections keep together is bounded: many agents with large bodies get 503, nobody's memory ends. */
+static bool keep_whole(struct front *front, const char *data, size_t bytes)
+{
+    struct gateway *gateway = front->stage->gateway;
+    if (bytes == 0)
+        return true;
+    if (gateway->whole_bytes + bytes > WHOLE_BODIES_BYTES_MAX || mf_buf_append(&front->whole, data, bytes) != 0)
+        return false;
+    gateway->whole_bytes += bytes;
+    return true;
+}
+
+void front_drop_whole(struct front *front)
+{
+    front->stage->gateway->whole_bytes -= front->whole.length;
+    mf_buf_free(&front->whole);
+    front->whole_at = 0;
+}
+
 /* Decodes in place and sets aside. A body without a known length that grows too long goes on as it comes. */
 static bool step_whole(struct front *front)
 {
@@ -217,7 +237,7 @@ static bool step_whole(struct front *front)
         front_refuse_body(front, front->body.status, front->body.reason);
         return true;
     }
-    if (produced > 0 && mf_buf_append(&front->whole, at, produced) != 0) {
+    if (!keep_whole(front, at, produced)) {
         front_refuse_body(front, 503, "no memory");
         return true;
     }
@@ -270,8 +290,8 @@ void front_begin_request(struct front *front)
     mf_buf_clear(&front->out);
     if (front->out.capacity > KEPT_BYTES)
         mf_buf_free(&front->out);
-    mf_buf_free(&front->whole);
-    front->out_at = front->whole_at = 0;
+    front_drop_whole(front);
+    front->out_at = 0;
     front->must_whole = front->body_done = front->body_bad = front->starved = front->head_only = false;
     front->flush_wanted = false;
     http1_head_init(&front->head);

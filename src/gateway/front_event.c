@@ -41,6 +41,7 @@ void front_close(struct front *front)
     front->phase = FRONT_CLOSED;
     if (front->exchange != NULL)
         exchange_abort(front->exchange);
+    front_drop_whole(front);
     *front->link = front->next;
     if (front->next != NULL)
         front->next->link = front->link;

@@ -15,6 +15,7 @@
 #define GRANT_REFUSED_MAX 3u     /* 401s in a row: the account is dead */
 #define HANDED_MAX 64u           /* credentials that a provider handed to one lease; one for each upload session */
 #define WHOLE_BODY_BYTES_MAX (8u << 20) /* of a request that must be read before it is priced */
+#define WHOLE_BODIES_BYTES_MAX (256u << 20) /* of all of them together */
 #define LEARN_BYTES_MAX (1u << 20)      /* of an answer that may hold a credential for the agent */
 
 /* --- tokens.c: SHA-256 of every token there is or was --- */
@@ -135,6 +136,7 @@ struct gateway {
     struct dropping *droppings, **droppings_end;
     struct net_timer *drop_timer, *tell_timer;
     bool telling, head_changed;
+    uint64_t whole_bytes; /* of bodies that are set aside */
     char *scratch;
 };
 
@@ -295,6 +297,7 @@ void front_accept(struct door *door, int fd);
 void front_close(struct front *front);
 void front_free(struct front *front); /* the memory of a closed one */
 void front_begin_request(struct front *front);
+void front_drop_whole(struct front *front); /* the body that was set aside */
 /* Moves on as far as possible; it may be gone afterwards. */
 void front_advance(struct front *front);
 /* Sets watch and timer to what it waits for now. */
@@ -311,7 +314,7 @@ int64_t front_read_body(struct front *front, char *out, size_t bytes_max);
 void front_refuse(struct front *front, const struct policy *policy, int status, const char *message, const char *extra);
 /* As front_refuse, with a record. */
 void front_refuse_recorded(struct front *front, const struct request_view *view, const struct verdict *verdict, int status,
-                           const char *reason, const char *message);
+                           const char *reason, const char *message, const char *extra);
 /* A head that cannot be read, or did not come. */
 void front_refuse_malformed(struct front *front, int status, const char *reason);
 /* The body of a request that was allowed, before it went out. */
