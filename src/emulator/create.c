@@ -228,7 +228,7 @@ static int open_all(struct emulator *emulator, const struct emulator_options *op
         return -1;
     if (emu_router_create(&emulator->router) < 0 || emu_idempotency_restore(emulator) < 0)
         return mf_fail(error, MF_MEMORY, "no memory");
-    if (options->tls_certificate_file != NULL && emu_tls_create(&emulator->tls, options->tls_certificate_file, options->tls_key_file, error) < 0)
+    if (options->tls_certificate_file != NULL && emu_tls_create(&emulator->tls, options->tls_certificate_file, options->tls_key_file, &emulator->faults, error) < 0)
         return -1;
     if (emu_deliveries_create(&emulator->deliveries, emulator->loop, emu_resume_held, emulator, error) < 0 ||
         net_timer_create(&emulator->expiry, emulator->loop, emu_expiry_fired, emulator, error) < 0)

@@ -106,7 +106,8 @@ bool emu_d1_file(struct emu_call *call);
 
 /* --- tls.c --- */
 
-int emu_tls_create(struct emu_tls **out, const char *certificate_file, const char *key_file, struct mf_error *error);
+/* Asks *faults at each connection whether HTTP/2 is to be played on it. */
+int emu_tls_create(struct emu_tls **out, const char *certificate_file, const char *key_file, struct emu_faults *const *faults, struct mf_error *error);
 void emu_tls_destroy(struct emu_tls *tls);
 const struct net_filter *emu_tls_filter(const struct emu_tls *tls);
 

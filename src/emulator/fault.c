@@ -52,11 +52,14 @@ static bool is_nth(const struct emu_rule *rule)
     return false;
 }
 
-/* The generator moves only for rules with a probability, so that adding a plain rule does not change the others. */
-static bool hits(struct emu_faults *faults, struct emu_rule *rule, struct mf_span method, struct mf_span path)
+static bool looks_at(const struct emu_rule *rule, struct mf_span method, struct mf_span path)
 {
-    if ((rule->method != NULL && !mf_span_is(method, rule->method)) || !emu_path_fits(rule->path, path))
-        return false;
+    return rule->action != EMU_ACTION_HTTP2 && (rule->method == NULL || mf_span_is(method, rule->method)) && emu_path_fits(rule->path, path);
+}
+
+/* The generator moves only for rules with a probability, so that adding a plain rule does not change the others. */
+static bool hits(struct emu_faults *faults, struct emu_rule *rule)
+{
     rule->matched++;
     if ((rule->times > 0 && rule->fired >= rule->times) || rule->matched <= rule->after || !is_nth(rule) ||
         (rule->every > 0 && rule->matched % rule->every != 0))
@@ -98,8 +101,19 @@ void emu_faults_plan(struct emu_faults *faults, struct mf_span method, struct mf
 {
     *plan = (struct emu_plan){0};
     for (uint32_t each = 0; each < faults->count; each++)
-        if (hits(faults, &faults->rules[each], method, path))
+        if (looks_at(&faults->rules[each], method, path) && hits(faults, &faults->rules[each]))
             add_to_plan(faults, &faults->rules[each], plan);
+}
+
+const struct emu_rule *emu_faults_connection(struct emu_faults *faults)
+{
+    const struct emu_rule *found = NULL;
+    for (uint32_t each = 0; each < faults->count; each++) {
+        struct emu_rule *rule = &faults->rules[each];
+        if (rule->action == EMU_ACTION_HTTP2 && hits(faults, rule) && found == NULL)
+            found = rule;
+    }
+    return found;
 }
 
 bool emu_rule_has_effect(const struct emu_rule *rule)

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/rng.h"
+#include "emulator/http2.h"
 #include "json/scan.h"
 
 #include <stdbool.h>
@@ -36,6 +37,7 @@
     X(ENDLESS_HEADERS, "endless_headers", 1, 0) \
     X(SECOND_ID, "second_id", 0, 0)          \
     X(PENDING, "pending", 0, 0)              \
+    X(HTTP2, "http2", 0, 0)                  \
     X(HEADERS, "headers", 0, 1)              \
     X(HUGE_HEADERS, "huge_headers", 0, 1)    \
     X(EDIT, "edit", 0, 1)                    \
@@ -86,6 +88,8 @@ struct emu_rule {
     bool previous; /* edit: put the value of the answer before */
     uint64_t bytes;
     int64_t every_ms;
+    enum emu_play play; /* http2 */
+    uint32_t error;     /* http2: of a reset */
     struct emu_fault_header headers[EMU_RULE_HEADERS_MAX];
     uint32_t header_count;
 };
@@ -113,6 +117,8 @@ int emu_faults_parse(struct emu_faults **out, struct mf_span text, struct mf_err
 void emu_faults_free(struct emu_faults *faults);
 /* Decides; counters and the generator move on. */
 void emu_faults_plan(struct emu_faults *faults, struct mf_span method, struct mf_span path, struct emu_plan *plan);
+/* The `http2` rule that hits a connection whose client speaks HTTP/2; NULL: it is served over HTTP/1.1. Counters move on. */
+const struct emu_rule *emu_faults_connection(struct emu_faults *faults);
 /* '*' is any one segment, a last '**' any number of them; segments are compared as they are spelled. */
 bool emu_path_fits(const char *pattern, struct mf_span path);
 /* Does the rule let the request have its effect? */

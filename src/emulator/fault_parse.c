@@ -21,6 +21,7 @@ enum keys {
     TAKES_BYTES = 128,    /* bytes */
     TAKES_PACE = 256,     /* bytes, interval */
     TAKES_LOCATION = 512, /* location, status */
+    TAKES_PLAY = 1024,    /* play, error; neither method nor path: no request is read */
 };
 
 static const struct {
@@ -44,6 +45,7 @@ static const struct {
 #define TAKES_OF_ENDLESS_HEADERS 0
 #define TAKES_OF_SECOND_ID 0
 #define TAKES_OF_PENDING TAKES_DELAY
+#define TAKES_OF_HTTP2 TAKES_PLAY
 #define TAKES_OF_HEADERS TAKES_HEADERS
 #define TAKES_OF_HUGE_HEADERS TAKES_BYTES
 #define TAKES_OF_EDIT (TAKES_POINTER | TAKES_VALUE)
@@ -206,6 +208,32 @@ static int read_exponential(struct parser *parser, uint32_t node)
     return read_duration(parser, node, "exponential", &parser->rule->low_ms);
 }
 
+static int read_play(struct parser *parser, uint32_t node)
+{
+    static const char *const names[] = {
+#define X(play, name) name,
+        EMU_PLAYS(X)
+#undef X
+    };
+    for (unsigned each = 0; each < sizeof(names) / sizeof(names[0]); each++)
+        if (json_is(parser->document, node, names[each])) {
+            parser->rule->play = (enum emu_play)each;
+            return 0;
+        }
+    return fail(parser, "play", "is not known");
+}
+
+static int read_error(struct parser *parser, uint32_t node)
+{
+    uint64_t number;
+    if (read_count(parser, node, "error", &number) < 0)
+        return -1;
+    if (number > UINT32_MAX)
+        return fail(parser, "error", "must fit 32 bits");
+    parser->rule->error = (uint32_t)number;
+    return 0;
+}
+
 /* --- rules --- */
 
 static int read_message(struct parser *parser, uint32_t node)
@@ -240,7 +268,9 @@ static int read_message(struct parser *parser, uint32_t node)
     X("previous", TAKES_VALUE, read_bool(parser, node, "previous", &rule->previous))                  \
     X("text", TAKES_TEXT, read_text(parser, node, "text", &rule->text))                               \
     X("bytes", TAKES_BYTES | TAKES_PACE, read_count(parser, node, "bytes", &rule->bytes))             \
-    X("interval", TAKES_PACE, read_duration(parser, node, "interval", &rule->every_ms))
+    X("interval", TAKES_PACE, read_duration(parser, node, "interval", &rule->every_ms))                \
+    X("play", TAKES_PLAY, read_play(parser, node))                                                    \
+    X("error", TAKES_PLAY, read_error(parser, node))
 
 static int read_member(struct parser *parser, struct mf_span name, uint32_t node)
 {
@@ -271,6 +301,8 @@ static int read_action(struct parser *parser, uint32_t node)
 static int set_defaults(struct parser *parser)
 {
     struct emu_rule *rule = parser->rule;
+    if (rule->action == EMU_ACTION_HTTP2 && (rule->path != NULL || rule->method != NULL))
+        return fail(parser, "http2", "counts connections: it takes neither method nor path");
     if (rule->path == NULL && (rule->path = mf_strdup("/**")) == NULL)
         return mf_fail(parser->error, MF_MEMORY, "no memory");
     if (rule->status == 0)
@@ -292,6 +324,7 @@ static int read_rule(struct parser *parser, uint32_t node)
 {
     const struct json_document *document = parser->document;
     parser->rule->probability = 1.0;
+    parser->rule->error = EMU_HTTP2_REFUSED_STREAM;
     if (json_kind(document, node) != JSON_OBJECT)
         return fail(parser, "rules", "must be a list of objects");
     if (read_action(parser, node) < 0)

@@ -1,11 +1,12 @@
 /*
  * tls.c - TLS between the socket and the parser: OpenSSL over memory, no sockets of its own
  *
- * TLS 1.2 and newer, HTTP/1.1 only. The server hands in what came from the wire and takes what must go back, so that the
+ * TLS 1.2 and newer, HTTP/1.1 but for connections on which a fault script plays HTTP/2 (http2.h). The server hands in what came from the wire and takes what must go back, so that the
  * event loop stays the only one who touches descriptors.
  */
 #include "base/alloc.h"
 #include "emulator/emulator_private.h"
+#include "emulator/fault.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -14,6 +15,7 @@ enum { PIECE_BYTES = 16384 };
 
 struct emu_tls {
     SSL_CTX *context;
+    struct emu_faults *const *faults;
     struct net_filter filter;
 };
 
@@ -22,6 +24,8 @@ struct emu_tls {
 struct session {
     SSL *ssl;
     BIO *in, *out; /* owned by ssl */
+    bool scripted; /* HTTP/2 was chosen, and `http2` plays it */
+    struct emu_http2 http2;
 };
 
 static void *session_open(void *factory)
@@ -42,6 +46,7 @@ static void *session_open(void *factory)
     }
     SSL_set_bio(session->ssl, session->in, session->out);
     SSL_set_accept_state(session->ssl);
+    SSL_set_app_data(session->ssl, session);
     return session;
 }
 
@@ -55,6 +60,20 @@ static int drain(struct session *session, struct mf_buf *wire)
     return 0;
 }
 
+static int session_send(void *state, struct mf_span plain, struct mf_buf *wire);
+
+/* What the script's HTTP/2 answers; nothing reaches the parser. */
+static int play_http2(struct session *session, struct mf_span bytes, struct mf_buf *wire)
+{
+    struct mf_buf answer;
+    mf_buf_init(&answer, EMU_HTTP2_ANSWER_BYTES_MAX);
+    int done = emu_http2_take(&session->http2, bytes, &answer);
+    if (done == 0)
+        done = session_send(session, mf_buf_view(&answer), wire);
+    mf_buf_free(&answer);
+    return done;
+}
+
 static int session_receive(void *state, struct mf_span bytes, struct mf_buf *plain, struct mf_buf *wire)
 {
     struct session *session = state;
@@ -63,7 +82,7 @@ static int session_receive(void *state, struct mf_span bytes, struct mf_buf *pla
     if (bytes.length > INT32_MAX || BIO_write(session->in, bytes.data, (int)bytes.length) != (int)bytes.length)
         return -1;
     while ((got = SSL_read(session->ssl, piece, sizeof(piece))) > 0)
-        if (mf_buf_append(plain, piece, (size_t)got) < 0)
+        if (session->scripted ? play_http2(session, (struct mf_span){piece, (size_t)got}, wire) < 0 : mf_buf_append(plain, piece, (size_t)got) < 0)
             return -1;
     int why = SSL_get_error(session->ssl, got);
     int drained = drain(session, wire); /* an alert goes out even when the handshake failed */
@@ -92,6 +111,8 @@ static void session_close(void *state, struct mf_buf *wire)
     if (SSL_is_init_finished(session->ssl) && SSL_shutdown(session->ssl) >= 0)
         (void)drain(session, wire);
     ERR_clear_error();
+    if (session->scripted)
+        emu_http2_free(&session->http2);
     SSL_free(session->ssl);
     mf_free(session);
 }
@@ -100,9 +121,19 @@ static void session_close(void *state, struct mf_buf *wire)
 
 static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_length, const unsigned char *in, unsigned in_length, void *context)
 {
-    static const unsigned char http1[] = "\x08http/1.1";
+    static const unsigned char http1[] = "\x08http/1.1", http2[] = "\x02h2";
+    const struct emu_tls *tls = context;
+    struct session *session = SSL_get_app_data(ssl);
     unsigned char *chosen;
-    (void)ssl, (void)context;
+    const struct emu_rule *rule = NULL;
+    if (SSL_select_next_proto(&chosen, out_length, http2, sizeof(http2) - 1, in, in_length) == OPENSSL_NPN_NEGOTIATED)
+        rule = emu_faults_connection(*tls->faults);
+    if (rule != NULL && !session->scripted) {
+        session->scripted = true;
+        emu_http2_init(&session->http2, rule->play, rule->error);
+        *out = chosen;
+        return SSL_TLSEXT_ERR_OK;
+    }
     if (SSL_select_next_proto(&chosen, out_length, http1, sizeof(http1) - 1, in, in_length) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_NOACK;
     *out = chosen;
@@ -126,7 +157,7 @@ static int load_files(SSL_CTX *context, const char *certificate_file, const char
     return 0;
 }
 
-int emu_tls_create(struct emu_tls **out, const char *certificate_file, const char *key_file, struct mf_error *error)
+int emu_tls_create(struct emu_tls **out, const char *certificate_file, const char *key_file, struct emu_faults *const *faults, struct mf_error *error)
 {
     struct emu_tls *tls = mf_calloc(1, sizeof(*tls));
     if (tls == NULL || (tls->context = SSL_CTX_new(TLS_server_method())) == NULL) {
@@ -135,7 +166,8 @@ int emu_tls_create(struct emu_tls **out, const char *certificate_file, const cha
     }
     tls->filter = (struct net_filter){session_open, session_receive, session_send, session_close, tls};
     SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION);
-    SSL_CTX_set_alpn_select_cb(tls->context, select_protocol, NULL);
+    tls->faults = faults;
+    SSL_CTX_set_alpn_select_cb(tls->context, select_protocol, tls);
     if (key_file == NULL || load_files(tls->context, certificate_file, key_file, error) < 0) {
         emu_tls_destroy(tls);
         return key_file == NULL ? mf_fail(error, MF_USAGE, "%s: a certificate needs its key file", certificate_file) : -1;

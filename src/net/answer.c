@@ -28,6 +28,14 @@ static void begin_head(struct net_request *request)
     request->head_done = request->framed = false;
 }
 
+/* 421 says that this connection is the wrong one for the origin (RFC 9110, 15.5.20): nobody is to use it again. */
+static void leave_wrong_connection(struct net_request *request, struct mf_span line)
+{
+    const char *space = memchr(line.data, ' ', line.length);
+    if (space != NULL && mf_span_starts((struct mf_span){space, line.length - (size_t)(space - line.data)}, " 421"))
+        curl_easy_setopt(request->easy, CURLOPT_FORBID_REUSE, 1L);
+}
+
 void answer_clear(struct net_request *request)
 {
     begin_head(request);
@@ -109,6 +117,7 @@ size_t answer_on_header(char *data, size_t size, size_t count, void *context)
     }
     if (mf_span_starts(line, "HTTP/")) {
         begin_head(request);
+        leave_wrong_connection(request, line);
         return line.length;
     }
     bool empty = header_trim(line).length == 0;
@@ -241,7 +250,10 @@ void answer_judge(struct net_request *request, struct net_answer *answer)
         return;
     }
     answer->sent = how_far(request);
-    answer->untrusted = request->result == CURLE_PEER_FAILED_VERIFICATION || request->result == CURLE_SSL_ISSUER_ERROR;
+    answer->untrusted = request->result == CURLE_PEER_FAILED_VERIFICATION ||
+                        request->result == CURLE_SSL_ISSUER_ERROR || request->address_refused;
+    if (answer->sent == NET_SENT && version == 20)
+        origin_doubt(request->client, &request->origin);
     fail_answer(request, answer);
 }
 

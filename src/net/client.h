@@ -65,7 +65,7 @@ struct net_answer {
     struct mf_span body;               /* valid during the callback; wiped afterwards */
     bool too_large;                    /* cut at a limit: sent is NET_SENT then */
     bool cancelled;
-    bool untrusted;                    /* TLS: the peer could not be verified; another try would meet the same peer */
+    bool untrusted;                    /* the peer could not be verified, or its name leads where it must not: trying again would not help */
     int64_t duration_ms, first_byte_ms;
     int http_version;                  /* 10, 11 or 20; 0 without an answer */
     struct mf_error error;             /* when not answered: what happened, without any header or body */

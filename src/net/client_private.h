@@ -20,6 +20,7 @@ struct known_origin {
     char text[CLIENT_ORIGIN_BYTES_MAX]; /* as it stands in the URLs, without path */
     size_t length;
     bool loopback, plain; /* plain: http */
+    bool doubtful;        /* a connection to it was just no good: the next request takes a new one */
 };
 
 enum request_state { REQUEST_FREE, REQUEST_OPEN, REQUEST_FINISHED, REQUEST_DELIVERING };
@@ -101,6 +102,8 @@ struct net_client {
 
 /* Checks the whole URL and finds its origin, from memory for one that was seen before. */
 int origin_of(struct net_client *client, const char *url, struct known_origin *out, struct mf_error *error);
+/* An HTTP/2 connection to it reset a request or was the wrong one: it may do so again to all that share it. */
+void origin_doubt(struct net_client *client, const struct known_origin *origin);
 /* May a request to this origin dial this address? */
 bool origin_may_dial(const struct known_origin *origin, const struct sockaddr *address);
 

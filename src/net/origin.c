@@ -159,6 +159,7 @@ int origin_of(struct net_client *client, const char *url, struct known_origin *o
         if (has_bad_byte(url + client->origins[i].length))
             return mf_fail(error, MF_INPUT, "url: holds a byte that must be escaped, or a fragment");
         *out = client->origins[i];
+        client->origins[i].doubtful = false;
         return 0;
     }
     if (learn_origin(out, url, error) != 0)
@@ -168,6 +169,13 @@ int origin_of(struct net_client *client, const char *url, struct known_origin *o
     if (client->origin_count < CLIENT_ORIGINS_KNOWN)
         client->origin_count++;
     return 0;
+}
+
+void origin_doubt(struct net_client *client, const struct known_origin *origin)
+{
+    for (uint32_t i = 0; i < client->origin_count; i++)
+        if (strcmp(client->origins[i].text, origin->text) == 0)
+            client->origins[i].doubtful = true;
 }
 
 /* --- addresses --- */

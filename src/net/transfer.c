@@ -240,6 +240,8 @@ static CURLcode set_request(struct net_request *request, const struct net_reques
     CURLcode result = set_method(request, spec->method);
     SET(CURLOPT_URL, spec->url);
     SET(CURLOPT_HTTPHEADER, request->headers_block);
+    SET(CURLOPT_FRESH_CONNECT, request->origin.doubtful ? 1L : 0L);
+    SET(CURLOPT_FORBID_REUSE, 0L);
     SET(CURLOPT_HTTP_VERSION, request->origin.plain ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
     SET(CURLOPT_TIMEOUT_MS, to_curl_ms(spec->timeout_ms));
     SET(CURLOPT_CONNECTTIMEOUT_MS,

@@ -9,7 +9,7 @@ packages_of() {
     case $1 in
         build) echo gcc libc6-dev cmake ninja-build pkg-config libcurl4-openssl-dev libev-dev libjson-c-dev libssl-dev libsqlite3-dev libseccomp-dev ;;
         run) echo ca-certificates curl git bubblewrap ;;
-        tests) echo libcmocka-dev clang-14 libclang-rt-14-dev universal-ctags jq sqlite3 openssl nghttp2-server bsdutils shellcheck ;;
+        tests) echo libcmocka-dev clang-14 libclang-rt-14-dev universal-ctags jq sqlite3 openssl nghttp2-server bsdutils shellcheck iproute2 perl-base ;;
         full) echo gcovr ;;
         bench) echo make ninja-build jq nghttp2-client nginx-light util-linux ;;
         *)
