@@ -98,7 +98,7 @@ static void check_model(struct recipe_loader *loader, uint32_t node)
 
 static const char *price_date(struct recipe_loader *loader, uint32_t node)
 {
-    const char *text = recipe_string(loader, node, 10);
+    const char *text = recipe_string(loader, node, 20);
     char moment[32];
     int64_t at_ms;
     if (text == NULL)
