@@ -6,7 +6,7 @@
 #include "store/journal.h"
 #include "json/scan.h"
 
-#include <string.h>
+#include <stdio.h>
 
 #define ROW_BYTES_MAX (64u << 20)
 #define POLICY_BYTES_MAX (4u << 20)
@@ -42,7 +42,14 @@ static int take_recipe(struct evidence_provider *provider, const struct json_doc
         status = take_policy(provider, recipe, error);
     recipe_destroy(recipe);
     mf_free(text);
-    return status == 0 ? 0 : mf_wrap(error, "provider `%s`", name);
+    if (status == 0 || error->code == MF_MEMORY)
+        return status;
+    fprintf(
+        stderr,
+        "mayfly: provider `%s`: its recipe of that time cannot be read: what else would have sufficed is not known\n",
+        name);
+    *error = (struct mf_error){0};
+    return 0;
 }
 
 /* Rows of the run by the graph's names: a row may be missing for a provider that no task uses. */
@@ -67,6 +74,23 @@ static int take_providers(struct audit_sources *sources, struct mf_span json, st
     return status;
 }
 
+/* A graph that a newer loader refuses: the record can be proven all the same, and what is in it be counted. */
+static int load_nothing(struct graph **out, struct mf_error *error)
+{
+    struct diagnostics *diagnostics = NULL;
+    struct mf_buf text;
+    mf_buf_init(&text, 1024);
+    fprintf(stderr, "mayfly: the run's graph cannot be read by this mayfly: %s\n", error->text);
+    mf_buf_text(&text, "{\"mayfly\":1,\"tasks\":{}}");
+    *error = (struct mf_error){0};
+    int status = diagnostics_create(&diagnostics, "graph", 1, error);
+    if (status == 0)
+        status = graph_load(out, &text, &(struct graph_options){0}, diagnostics, error);
+    mf_buf_free(&text);
+    diagnostics_destroy(diagnostics);
+    return status;
+}
+
 int audit_sources_load(struct audit_sources *out, const char *state_path, const char *run, struct journal *journal,
                        struct mf_error *error)
 {
@@ -76,6 +100,8 @@ int audit_sources_load(struct audit_sources *out, const char *state_path, const 
     *out = (struct audit_sources){0};
     mf_buf_init(&hold, ROW_BYTES_MAX);
     int status = app_load_run(state_path, run, id, &out->graph, error);
+    if (status != 0 && error->code == MF_INPUT)
+        status = load_nothing(&out->graph, error);
     if (status == 0)
         status = journal_read_run_small(journal, &row, &hold, error);
     if (status == 0)

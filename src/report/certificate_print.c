@@ -33,9 +33,9 @@ static void make_subject(const struct certificates *all, uint32_t number, struct
     if (account->node >= view_task_count(view))
         return;
     const struct view_task *task = view_task(view, account->node);
-    uint32_t of = task->template_node != CORE_NONE ? task->template_node : account->node;
+    uint32_t of = evidence_task_of(all->evidence, mf_span(task->path));
     out->path = task->path;
-    if (of >= graph_task_count(graph) || account->slot >= graph_tasks(graph)[of].slot_count)
+    if (of == GRAPH_NONE || account->slot >= graph_tasks(graph)[of].slot_count)
         return;
     out->task = of;
     out->slot = &graph_slots(graph)[graph_tasks(graph)[of].slot_first + account->slot];

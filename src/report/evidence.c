@@ -98,8 +98,8 @@ static void take_tasks(struct evidence *evidence)
 {
     for (uint32_t node = 0; node < view_task_count(evidence->view); node++) {
         const struct view_task *task = view_task(evidence->view, node);
-        uint32_t graph_task = task->template_node != CORE_NONE ? task->template_node : node;
-        if (graph_task >= graph_task_count(evidence->sources.graph))
+        uint32_t graph_task = evidence_task_of(evidence, mf_span(task->path));
+        if (graph_task == GRAPH_NONE)
             continue;
         if (task->attempt > 0)
             evidence->tasks[graph_task] |= EVIDENCE_RAN;
@@ -179,6 +179,15 @@ const struct view *evidence_view(const struct evidence *evidence)
 const struct graph *evidence_graph(const struct evidence *evidence)
 {
     return evidence->sources.graph;
+}
+
+/* By name: a later graph of the run may have its tasks at other places. */
+uint32_t evidence_task_of(const struct evidence *evidence, struct mf_span path)
+{
+    const char *slash = path.length > 0 ? memchr(path.data, '/', path.length) : NULL;
+    if (slash != NULL)
+        path.length = (size_t)(slash - path.data);
+    return graph_find(evidence->sources.graph, path);
 }
 
 int evidence_run_dir(const struct evidence *evidence)

@@ -37,6 +37,8 @@ const struct trail_result *evidence_trail(const struct evidence *evidence);
 const struct view *evidence_view(const struct evidence *evidence);
 const struct graph *evidence_graph(const struct evidence *evidence);
 int evidence_run_dir(const struct evidence *evidence);
+/* The task of the graph that "deploy/web" is of; GRAPH_NONE when the graph has none of that name. */
+uint32_t evidence_task_of(const struct evidence *evidence, struct mf_span path);
 /* Once more every proven line. */
 int evidence_each(const struct evidence *evidence, trail_each *each, void *context, struct mf_error *error);
 /* The first journaled head at or behind a line; NULL: it is not journaled yet. */

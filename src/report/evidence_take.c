@@ -43,14 +43,6 @@ static char *copy(struct mf_span text)
 
 /* --- who --- */
 
-static uint32_t task_of(const struct evidence *evidence, struct mf_span path)
-{
-    const char *slash = path.length > 0 ? memchr(path.data, '/', path.length) : NULL;
-    if (slash != NULL)
-        path.length = (size_t)(slash - path.data);
-    return graph_find(evidence->sources.graph, path);
-}
-
 /* The slot of the task that the account is for: its own, or the one that borrows it. */
 static uint32_t slot_of(const struct evidence *evidence, uint32_t task, int64_t number)
 {
@@ -60,7 +52,7 @@ static uint32_t slot_of(const struct evidence *evidence, uint32_t task, int64_t 
     const struct view_account *account = view_account(evidence->view, (uint32_t)number);
     if (account->node >= view_task_count(evidence->view))
         return GRAPH_NONE;
-    uint32_t owner = task_of(evidence, mf_span(view_task(evidence->view, account->node)->path));
+    uint32_t owner = evidence_task_of(evidence, mf_span(view_task(evidence->view, account->node)->path));
     const struct graph_task *user = &graph_tasks(graph)[task];
     for (uint32_t i = 0; i < user->slot_count; i++) {
         const struct graph_slot *slot = &graph_slots(graph)[user->slot_first + i];
@@ -73,7 +65,7 @@ static uint32_t slot_of(const struct evidence *evidence, uint32_t task, int64_t 
 
 static struct evidence_subject subject_of(const struct evidence *evidence, const struct trail_line *line)
 {
-    uint32_t task = task_of(evidence, line->task);
+    uint32_t task = evidence_task_of(evidence, line->task);
     return (struct evidence_subject){task, slot_of(evidence, task, line->account), mf_span_is(line->stage, "verify")};
 }
 
@@ -152,7 +144,7 @@ static int take_service(struct evidence *evidence, const struct trail_line *line
         service++;
     if (service == graph_service_count(graph))
         return 0;
-    uint32_t task = task_of(evidence, line->task);
+    uint32_t task = evidence_task_of(evidence, line->task);
     mf_buf_clear(&evidence->key);
     add_number(evidence, (uint64_t)task << 32 | service);
     int listed = number_of(evidence, &evidence->service_keys, EVIDENCE_USES_MAX, out, &fresh, error);
@@ -246,7 +238,7 @@ static int take_connected(struct evidence *evidence, const struct trail_line *li
 {
     uint32_t number;
     bool fresh;
-    uint32_t task = task_of(evidence, line->task);
+    uint32_t task = evidence_task_of(evidence, line->task);
     struct mf_buf host;
     mf_buf_clear(&evidence->key);
     add_number(evidence, task);

@@ -202,6 +202,16 @@ expect_status 2
 mayfly audit nothing
 expect_status 2
 
+# --- a graph that this version would refuse: the record is proven and counted all the same ---
+cp -r "$(state_of "$run")" "$CASE_DIR/kept"
+sqlite3 "$(state_of "$run")/run.db" "UPDATE graph SET text = '{\"mayfly\": 1, \"tasks\": {\"some\": 5}}'"
+mayfly audit "$run"
+expect_status 0
+expect_said 'cannot be read by this mayfly'
+expect_said "whole, $lines lines"
+sqlite3 "$(state_of "$run")/run.db" "UPDATE graph SET text = $(sqlite3 "$CASE_DIR/kept/run.db" 'SELECT quote(text) FROM graph')"
+rm -r "$CASE_DIR/kept"
+
 # --- the runner dies in the middle: the next one goes on with the same record ---
 agent again.sh <<'SH'
 #!/bin/sh
