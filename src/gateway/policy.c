@@ -73,6 +73,17 @@ static int read_raw(const struct json_document *json, const char *name, char **o
     return *out != NULL ? 0 : no_memory(error);
 }
 
+/* The text of a node that must be a string; NULL: it is none, or no memory. */
+static char *dup_text(const struct json_document *json, uint32_t node, const char *otherwise, struct mf_error *error)
+{
+    char *text = json_kind(json, node) == JSON_STRING ? json_dup(json, node) : NULL;
+    if (text == NULL && json_kind(json, node) == JSON_STRING)
+        no_memory(error);
+    else if (text == NULL)
+        bad(error, otherwise);
+    return text;
+}
+
 static bool is_header_name(const char *name)
 {
     for (const char *at = name; *at != '\0'; at++)
@@ -139,11 +150,9 @@ static int read_permissions(struct policy *policy, const struct json_document *j
         return no_memory(error);
     for (uint32_t node = count > 0 ? json_first(json, list) : JSON_NONE; node != JSON_NONE;
          node = json_next(json, list, node)) {
-        if (json_kind(json, node) != JSON_STRING)
-            return bad(error, "a permission is no string");
-        char *name = json_dup(json, node);
+        char *name = dup_text(json, node, "a permission is no string", error);
         if (name == NULL)
-            return no_memory(error);
+            return -1;
         policy->permissions[policy->permission_count++] = name;
     }
     return 0;
@@ -176,9 +185,9 @@ static int read_rule(struct policy *policy, const struct json_document *json, ui
     for (uint32_t i = 2; i < json->nodes[node].children; i++)
         if (read_flag(json, json_element(json, node, i), &rule->flags, error) != 0)
             return -1;
-    char *copy = json_dup(json, text);
+    char *copy = dup_text(json, text, "the text of a rule is no string", error);
     if (copy == NULL)
-        return bad(error, "the text of a rule is no string");
+        return -1;
     policy->rules[policy->rule_count++] = copy;
     rule->text = mf_span(copy);
     rule->permission = (uint32_t)permission;
@@ -188,9 +197,9 @@ static int read_rule(struct policy *policy, const struct json_document *json, ui
 static int read_benign(struct policy *policy, const struct json_document *json, uint32_t node, struct http1_rule *rule,
                        struct mf_error *error)
 {
-    char *copy = json_dup(json, node);
+    char *copy = dup_text(json, node, "a benign rule is no string", error);
     if (copy == NULL)
-        return bad(error, "a benign rule is no string");
+        return -1;
     policy->rules[policy->rule_count++] = copy;
     rule->text = mf_span(copy);
     rule->flags = HTTP1_RULE_BENIGN;
@@ -237,9 +246,9 @@ static int read_forwards(struct policy *policy, const struct json_document *json
         return bad(error, "too many headers to forward");
     for (uint32_t node = count > 0 ? json_first(json, list) : JSON_NONE; node != JSON_NONE;
          node = json_next(json, list, node)) {
-        char *name = json_dup(json, node);
+        char *name = dup_text(json, node, "a header to forward is no string", error);
         if (name == NULL)
-            return bad(error, "a header to forward is no string");
+            return -1;
         policy->forwards[policy->forward_count++] = name;
         if (!is_header_name(name))
             return bad(error, "a header to forward is no header's name in lower case");

@@ -152,6 +152,7 @@ static void no_memory(void **state)
             assert_true(n > 10);
             break;
         }
+        assert_int_equal(error.code, MF_MEMORY);
     }
 }
 
