@@ -31,9 +31,13 @@ void audit_print_chain(const struct evidence *evidence, bool running)
              "record.");
         return;
     }
-    printf("record: whole, %llu line%s, head %s; %llu journaled head%s found", (unsigned long long)trail->lines,
-           plural(trail->lines), trail->head, (unsigned long long)trail->anchors, plural(trail->anchors));
-    if (behind > 0)
+    printf("record: whole, %llu line%s, head %s; ", (unsigned long long)trail->lines, plural(trail->lines),
+           trail->head);
+    if (trail->anchors == 0)
+        printf("none of it is journaled%s", running ? " yet" : "");
+    else
+        printf("%llu journaled head%s found", (unsigned long long)trail->anchors, plural(trail->anchors));
+    if (trail->anchors > 0 && behind > 0)
         printf(", %llu line%s behind the last one%s", (unsigned long long)behind, plural(behind),
                running ? " (the run goes on)" : "");
     puts("");
