@@ -166,8 +166,6 @@ static int read_flag(const struct json_document *json, uint32_t node, uint32_t *
         *flags |= HTTP1_RULE_SHARED;
     else if (json_is(json, node, "free"))
         *flags |= HTTP1_RULE_FREE;
-    else if (json_is(json, node, "free"))
-        *flags |= HTTP1_RULE_FREE;
     else
         return bad(error, "a rule has a flag that is not known");
     return 0;
