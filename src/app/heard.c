@@ -11,9 +11,9 @@
 
 #include <string.h>
 
-#define CREDENTIAL_AGAIN_MS 1000                /* a key that is refused again is read again after this, then twice this ... */
+#define CREDENTIAL_AGAIN_MS 1000 /* a key that is refused again is read again after this, then twice this ... */
 #define CREDENTIAL_AGAIN_MS_MAX 60000
-#define MICRO_USD_MAX (INT64_C(1) << 50)        /* a billion dollars: sums stay far from their end */
+#define MICRO_USD_MAX (INT64_C(1) << 50) /* a billion dollars: sums stay far from their end */
 
 /* The node and attempt of a stage, also of one that is over. */
 static bool stage_of(struct app *app, uint64_t stage, struct core_input *input)
@@ -160,7 +160,7 @@ void app_heard_usage(void *context, const struct runner_usage *usage)
 #define X(name, member) .member = usage->member,
         USAGE_COUNTS(X)
 #undef X
-        .micro_usd = usage->micro_usd < MICRO_USD_MAX ? usage->micro_usd : MICRO_USD_MAX};
+            .micro_usd = usage->micro_usd < MICRO_USD_MAX ? usage->micro_usd : MICRO_USD_MAX};
     struct usage_key key = {input.node, input.attempt, service, (uint32_t)input.stage_kind};
     app_usage_told(app, &key, &figures);
 }
@@ -204,7 +204,8 @@ static int replay_usage(struct app *app, const struct core_record *record, const
 #define X(text, member) .member = member_u64(document, text),
         USAGE_COUNTS(X)
 #undef X
-        .micro_usd = json_member(document, 0, "micro_usd") != JSON_NONE ? (int64_t)member_u64(document, "micro_usd") : -1};
+            .micro_usd =
+            json_member(document, 0, "micro_usd") != JSON_NONE ? (int64_t)member_u64(document, "micro_usd") : -1};
     if (figures.micro_usd > MICRO_USD_MAX)
         figures.micro_usd = MICRO_USD_MAX;
     struct usage_key key = {record->node, (uint32_t)record->facts[0], service, (uint32_t)record->facts[1]};

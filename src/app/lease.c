@@ -16,7 +16,7 @@
 #include <string.h>
 
 struct lease_texts {
-    struct strings environment; /* marks, no secret */
+    struct strings environment;      /* marks, no secret */
     struct strings headers, secrets; /* secret */
     struct strings bindings;
     struct strings permissions;
@@ -124,7 +124,8 @@ static int take_narrowing(void *context, struct mf_span name, struct mf_span val
     const struct narrowing *narrowing = context;
     bool fits = strings_add(narrowing->out, narrowing->permission) == 0 && strings_add(narrowing->out, name) == 0 &&
                 strings_add(narrowing->out, value) == 0;
-    return fits ? 0 : mf_fail(error, MF_LIMIT, "the narrowings of `%.*s` do not fit", MF_SPAN_ARGS(narrowing->permission));
+    return fits ? 0
+                : mf_fail(error, MF_LIMIT, "the narrowings of `%.*s` do not fit", MF_SPAN_ARGS(narrowing->permission));
 }
 
 static int add_permissions(struct app *app, uint32_t node, uint32_t permissions, struct lease_texts *texts,
@@ -167,7 +168,8 @@ static struct runner_narrowing *make_narrowings(struct strings *texts, uint32_t 
 /* --- the message --- */
 
 static int build(struct app *app, const struct app_lease *lease, const struct app_provider *provider,
-                 const struct graph_slot *slot, enum core_stage stage, struct lease_texts *texts, struct mf_error *error)
+                 const struct graph_slot *slot, enum core_stage stage, struct lease_texts *texts,
+                 struct mf_error *error)
 {
     const struct app_account *account = app_account_at(app, lease->account);
     struct mf_span ids = mf_buf_view(&account->ids), secrets = mf_buf_view(&account->secrets);

@@ -90,7 +90,9 @@ static int open_policy(struct app_provider *provider, struct mf_error *error)
     mf_buf_init(&provider->policy, APP_POLICY_BYTES_MAX);
     if (recipe_policy(provider->recipe, &provider->policy, error) != 0)
         return mf_wrap(error, "%s `%s`: policy", word_of(provider), provider->name);
-    return provider->policy.failed ? mf_fail(error, MF_LIMIT, "%s `%s`: its policy does not fit", word_of(provider), provider->name) : 0;
+    return provider->policy.failed
+               ? mf_fail(error, MF_LIMIT, "%s `%s`: its policy does not fit", word_of(provider), provider->name)
+               : 0;
 }
 
 static int open_address(struct app *app, struct app_provider *provider, struct mf_error *error)
@@ -100,8 +102,9 @@ static int open_address(struct app *app, struct app_provider *provider, struct m
     if (provider->base_url !=
         NULL) { /* of an earlier run: the address that it used, whatever the environment says now */
         provider->origin = mf_alloc(ORIGIN_BYTES_MAX);
-        return provider->origin != NULL ? net_origin(provider->base_url, provider->origin, ORIGIN_BYTES_MAX, error)
-                                        : mf_fail(error, MF_MEMORY, "%s `%s`: no memory", word_of(provider), provider->name);
+        return provider->origin != NULL
+                   ? net_origin(provider->base_url, provider->origin, ORIGIN_BYTES_MAX, error)
+                   : mf_fail(error, MF_MEMORY, "%s `%s`: no memory", word_of(provider), provider->name);
     }
     const char *url = override != NULL ? override : info->base_url;
     if (override == NULL && info->emulated) {
@@ -127,8 +130,7 @@ static int open_terms(struct app *app, const struct app_provider *provider, stru
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", info->terms[i].url);
     }
-    return mf_fail(error, MF_USAGE,
-                   "%s `%s`: its terms are not accepted (%s); read them, then give --accept-terms %s",
+    return mf_fail(error, MF_USAGE, "%s `%s`: its terms are not accepted (%s); read them, then give --accept-terms %s",
                    word_of(provider), provider->name, list, provider->name);
 }
 
@@ -228,10 +230,12 @@ static int check_kind(const struct app_provider *provider, bool service, struct 
 {
     bool is_service = recipe_info(provider->recipe)->kind == RECIPE_KIND_SERVICE;
     if (is_service && !service)
-        return mf_fail(error, MF_INPUT, "%s `%s`: its recipe is a service, which gives no accounts; it belongs into `services`",
+        return mf_fail(error, MF_INPUT,
+                       "%s `%s`: its recipe is a service, which gives no accounts; it belongs into `services`",
                        word_of(provider), provider->name);
     if (!is_service && service)
-        return mf_fail(error, MF_INPUT, "service `%s`: its recipe gives accounts; it belongs into `providers`", provider->name);
+        return mf_fail(error, MF_INPUT, "service `%s`: its recipe gives accounts; it belongs into `providers`",
+                       provider->name);
     return 0;
 }
 

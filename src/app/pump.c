@@ -195,7 +195,8 @@ static bool concerns(const struct core_record *record, const struct core_input *
     case CORE_INPUT_AUDIT:
         return record->kind == CORE_RUN_AUDIT;
     case CORE_INPUT_VIOLATION:
-        return record->kind == CORE_TASK_VIOLATION || record->kind == CORE_TASK_ANOMALY || record->kind == CORE_RUN_ANOMALY;
+        return record->kind == CORE_TASK_VIOLATION || record->kind == CORE_TASK_ANOMALY ||
+               record->kind == CORE_RUN_ANOMALY;
     case CORE_INPUT_USAGE:
         return record->kind == CORE_TASK_USAGE;
     case CORE_INPUT_BUDGET:
@@ -272,8 +273,7 @@ static void take_batch(struct app *app, const struct app_input *input, const str
         keep_record(app, record, payload);
         if (!journal_ready(app))
             continue;
-        if (append_record(app, record, payload, &error) != 0 ||
-            store_side_effects(app, record, payload, &error) != 0 ||
+        if (append_record(app, record, payload, &error) != 0 || store_side_effects(app, record, payload, &error) != 0 ||
             take_adopted(app, record, input->payload, &adopted, &error) != 0)
             journal_failed(app, &error);
     }

@@ -83,7 +83,7 @@ static bool key_of(const struct rebuild *rebuild, const struct json_document *li
                               .attempt = (uint32_t)number(line, 0, "attempt"),
                               .service = CORE_NONE,
                               .stage_kind = json_is(line, json_member(line, 0, "stage"), "verify") ? CORE_STAGE_VERIFY
-                                                                                                    : CORE_STAGE_AGENT};
+                                                                                                   : CORE_STAGE_AGENT};
     for (uint32_t i = 0; i < app->service_count; i++)
         if (json_is(line, provider, graph_service(app->graph, i)->source.name))
             out->service = i;
@@ -125,10 +125,10 @@ static int take_allowed(struct rebuild *rebuild, const struct json_document *lin
     struct usage_key key;
     if (!key_of(rebuild, line, &key))
         return 0;
-    if (mf_grow((void **)&rebuild->open, &rebuild->open_capacity, rebuild->open_count + 1, sizeof *rebuild->open, 64) != 0)
+    if (mf_grow((void **)&rebuild->open, &rebuild->open_capacity, rebuild->open_count + 1, sizeof *rebuild->open, 64) !=
+        0)
         return -1;
-    rebuild->open[rebuild->open_count++] =
-        (struct open_request){request, number(line, 0, "reserved_micro_usd"), key};
+    rebuild->open[rebuild->open_count++] = (struct open_request){request, number(line, 0, "reserved_micro_usd"), key};
     return 0;
 }
 

@@ -104,15 +104,18 @@ static void print_usage(FILE *out, const struct app_receipt *receipt)
     for (uint32_t i = 0; i < receipt->used_count; i++) {
         const struct app_used *used = &receipt->used[i];
         fprintf(out, "  usage     %s: %llu requests, %llu input and %llu output tokens%s%s\n", used->service,
-                (unsigned long long)used->requests, (unsigned long long)(used->input_tokens + used->cached_tokens + used->cache_write_tokens),
-                (unsigned long long)used->output_tokens, used->priced ? ", $" : "", used->priced ? usd_text(used->micro_usd, usd) : "");
+                (unsigned long long)used->requests,
+                (unsigned long long)(used->input_tokens + used->cached_tokens + used->cache_write_tokens),
+                (unsigned long long)used->output_tokens, used->priced ? ", $" : "",
+                used->priced ? usd_text(used->micro_usd, usd) : "");
     }
 }
 
 static void print_guard(FILE *out, struct app *app, const struct app_receipt *receipt)
 {
     if (receipt->violations > 0)
-        fprintf(out, "  WATCHED   %u violations (`mayfly audit %s` says which)\n", receipt->violations, app_run_id(app));
+        fprintf(out, "  WATCHED   %u violations (`mayfly audit %s` says which)\n", receipt->violations,
+                app_run_id(app));
     if (receipt->audit_count > 0)
         fprintf(out, "  audit     %llu lines, head %.16s (`mayfly audit %s --check-chain`)\n",
                 (unsigned long long)receipt->audit_count, receipt->audit_head, app_run_id(app));
@@ -133,8 +136,7 @@ void receipt_print(FILE *out, struct app *app, const struct app_receipt *receipt
         fprintf(out, "  expiring  still alive until %s, no credential left\n",
                 clock_text(receipt->expiring_until_ms, until));
     if (receipt->not_enforced > 0 && receipt->created > 0)
-        fprintf(out,
-                "  note      permissions of %u accounts: not enforced (`mayfly plan` says which)\n",
+        fprintf(out, "  note      permissions of %u accounts: not enforced (`mayfly plan` says which)\n",
                 receipt->not_enforced);
     print_usage(out, receipt);
     print_guard(out, app, receipt);

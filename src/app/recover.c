@@ -188,7 +188,8 @@ static int take_providers(struct app *app, struct mf_span json, struct mf_error 
     app->provider_count = count;
     app->services = mf_calloc(graph_service_count(app->graph), sizeof *app->services);
     app->service_count = graph_service_count(app->graph);
-    if (app->providers == NULL || app->services == NULL || json_scan_error(&document, json, &json_limits_default, error) != 0)
+    if (app->providers == NULL || app->services == NULL ||
+        json_scan_error(&document, json, &json_limits_default, error) != 0)
         return mf_wrap(error, "run: providers");
     int result = json_kind(&document, 0) == JSON_ARRAY ? 0 : mf_fail(error, MF_STATE, "run: providers are no list");
     for (uint32_t entry = json_first(&document, 0); result == 0 && entry != JSON_NONE;
@@ -293,7 +294,8 @@ int app_revise(struct app *app, struct mf_error *error)
     store_sha256(graph_text(app->graph), sha256);
     mf_buf_init(&options, 65536);
     write_options(app, &options);
-    int result = options.failed ? mf_fail(error, MF_LIMIT, "run: its options do not fit") : journal_begin(app->journal, error);
+    int result =
+        options.failed ? mf_fail(error, MF_LIMIT, "run: its options do not fit") : journal_begin(app->journal, error);
     if (result != 0 || journal_put_graph(app->journal, graph_text(app->graph), error) != 0 ||
         journal_set_run(app->journal, "graph_path", mf_span(app->options.graph_path), error) != 0 ||
         journal_set_run(app->journal, "graph_sha256", mf_span(sha256), error) != 0 ||

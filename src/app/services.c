@@ -30,7 +30,8 @@ int app_check_budget(const struct graph *graph, uint32_t index, const struct rec
     if (recipe_has_usage(recipe) && recipe_has_prices(recipe))
         return 0;
     if (service->budget_micro_usd >= 0)
-        return mf_fail(error, MF_INPUT, "service `%s`: budget_usd cannot be kept: its recipe %s", service->source.name, missing);
+        return mf_fail(error, MF_INPUT, "service `%s`: budget_usd cannot be kept: its recipe %s", service->source.name,
+                       missing);
     if (graph_budget_micro_usd(graph) >= 0)
         return mf_fail(error, MF_INPUT, "limits.budget_usd cannot be kept: the recipe of service `%s` %s",
                        service->source.name, missing);

@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 
-
 int usage_book_open(struct usage_book *book, uint32_t service_count)
 {
     *book = (struct usage_book){.service_count = service_count};
@@ -23,7 +22,8 @@ void usage_book_close(struct usage_book *book)
 
 static uint64_t hash(const struct usage_key *key)
 {
-    uint64_t mixed = (uint64_t)key->node << 32 ^ (uint64_t)key->attempt << 8 ^ (uint64_t)key->service << 3 ^ key->stage_kind;
+    uint64_t mixed =
+        (uint64_t)key->node << 32 ^ (uint64_t)key->attempt << 8 ^ (uint64_t)key->service << 3 ^ key->stage_kind;
     return (mixed * 0x9e3779b97f4a7c15u) >> 32;
 }
 

@@ -35,7 +35,7 @@ struct usage_book { /* zero-initialised */
         struct usage_key key;
         int used;
         struct usage_figures figures;
-    } *entries; /* owned; open-addressed */
+    } * entries; /* owned; open-addressed */
     size_t count, capacity;
     struct usage_figures *sums; /* by service; owned */
     uint32_t service_count;

@@ -95,7 +95,8 @@ static void add_figures(const struct usage_figures *figures, uint64_t *requests,
     *micro_usd += figures->micro_usd > 0 ? figures->micro_usd : 0;
 }
 
-void app_spent(const struct app *app, uint32_t node, uint32_t attempt, uint64_t *requests, uint64_t *tokens, int64_t *micro_usd)
+void app_spent(const struct app *app, uint32_t node, uint32_t attempt, uint64_t *requests, uint64_t *tokens,
+               int64_t *micro_usd)
 {
     *requests = *tokens = 0;
     *micro_usd = 0;
@@ -129,7 +130,7 @@ static void count_usage(const struct app *app, struct app_receipt *out)
 #define X(name, member) .member = sum->member,
                                   USAGE_COUNTS(X)
 #undef X
-                                  .micro_usd = sum->micro_usd,
+                                      .micro_usd = sum->micro_usd,
                                   .priced = app->services[i].source.recipe != NULL &&
                                             recipe_has_prices(app->services[i].source.recipe)};
     }

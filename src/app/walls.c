@@ -126,8 +126,8 @@ static int check_places(const struct app *app, const struct graph_task *task, co
 {
     const struct json_document *document = graph_document(app->graph);
     char path[PATH_MAX];
-    if (sandbox->root.length > 0 && (mf_span_copy(sandbox->root, path, sizeof path) != 0 ||
-                                     check_place(app, task->name, path, error) != 0))
+    if (sandbox->root.length > 0 &&
+        (mf_span_copy(sandbox->root, path, sizeof path) != 0 || check_place(app, task->name, path, error) != 0))
         return -1;
     for (uint32_t at = sandbox->read == JSON_NONE ? JSON_NONE : json_first(document, sandbox->read); at != JSON_NONE;
          at = json_next(document, sandbox->read, at))

@@ -9,8 +9,8 @@
 #include "app/app.h"
 #include "app/progress.h"
 #include "base/buf.h"
-#include "json/write.h"
 #include "sandbox/sandbox.h"
+#include "json/write.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,11 +71,13 @@ void plan_print_rules(const struct graph *graph, const struct plan *plan)
     bool begun = false;
     for (uint32_t p = 0; p < graph_provider_count(graph); p++) {
         const char *name;
-        for (uint32_t n = 0; plan->recipes[p] != NULL && (name = recipe_permission_name(plan->recipes[p], n)) != NULL; n++) {
+        for (uint32_t n = 0; plan->recipes[p] != NULL && (name = recipe_permission_name(plan->recipes[p], n)) != NULL;
+             n++) {
             if (!permission_used(graph, p, mf_span(name)))
                 continue;
             if (!begun)
-                printf("rules     what a permission lets through, for the agent's own account; everything else is refused:\n");
+                printf("rules     what a permission lets through, for the agent's own account; everything else is "
+                       "refused:\n");
             begun = true;
             printf("  %s of %s\n", name, graph_provider(graph, p)->name);
             const char *rule;
@@ -112,9 +114,11 @@ static void print_services(const struct graph *graph, const struct plan *plan)
         if (service->running_max > 0)
             printf("; %u requests at a time", service->running_max);
         if (recipe_has_prices(plan->services[i]))
-            printf("; prices of %s", recipe_price_date(plan->services[i]) != NULL ? recipe_price_date(plan->services[i]) : "an unknown date");
+            printf("; prices of %s", recipe_price_date(plan->services[i]) != NULL ? recipe_price_date(plan->services[i])
+                                                                                  : "an unknown date");
         else
-            printf("; %s", recipe_has_usage(plan->services[i]) ? "no prices: tokens are counted, money is not" : "it does not say what it used");
+            printf("; %s", recipe_has_usage(plan->services[i]) ? "no prices: tokens are counted, money is not"
+                                                               : "it does not say what it used");
         printf("\n");
     }
     if (graph_budget_micro_usd(graph) >= 0) {
@@ -145,7 +149,8 @@ static void print_walls(const struct graph *graph, uint32_t task)
 {
     struct graph_sandbox sandbox = graph_sandbox(graph, task);
     bool walled = app_walled(graph, task);
-    printf("  %-24.*s %s", MF_SPAN_ARGS(graph_tasks(graph)[task].name), walled ? "sandbox" : "NO SANDBOX: its tokens are the only guard");
+    printf("  %-24.*s %s", MF_SPAN_ARGS(graph_tasks(graph)[task].name),
+           walled ? "sandbox" : "NO SANDBOX: its tokens are the only guard");
     if (walled)
         print_limits(&sandbox, graph);
     uint32_t count = graph_egress_count(graph, task);

@@ -9,10 +9,10 @@
  * each request, written before it is answered.
  */
 #include "base/buf.h"
-#include "json/scan.h"
-#include "json/write.h"
 #include "net/loop.h"
 #include "net/server.h"
+#include "json/scan.h"
+#include "json/write.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -112,7 +112,8 @@ static void reply_whole(struct net_exchange *exchange, const struct asked *asked
 {
     char text[1024], usage[128] = "";
     if (!asked->silent)
-        snprintf(usage, sizeof usage, ",\"usage\":{\"input_tokens\":%d,\"output_tokens\":%d}", INPUT_TOKENS, OUTPUT_TOKENS);
+        snprintf(usage, sizeof usage, ",\"usage\":{\"input_tokens\":%d,\"output_tokens\":%d}", INPUT_TOKENS,
+                 OUTPUT_TOKENS);
     snprintf(text, sizeof text,
              "{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"%s\","
              "\"content\":[{\"type\":\"text\",\"text\":\"done\"}]%s}",
@@ -124,14 +125,18 @@ static void reply_stream(struct net_exchange *exchange, const struct asked *aske
 {
     struct net_header headers[] = {{MF_SPAN("content-type"), MF_SPAN("text/event-stream")}};
     char text[2048];
-    int length = snprintf(
-        text, sizeof text,
-        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"%s\",\"usage\":{\"input_tokens\":%d,\"output_tokens\":1}}}\n\n"
-        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"do\"}}\n\n"
-        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"ne\"}}\n\n"
-        "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":%d}}\n\n"
-        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
-        asked->model, INPUT_TOKENS, OUTPUT_TOKENS);
+    int length =
+        snprintf(text, sizeof text,
+                 "event: message_start\ndata: "
+                 "{\"type\":\"message_start\",\"message\":{\"model\":\"%s\",\"usage\":{\"input_tokens\":%d,\"output_"
+                 "tokens\":1}}}\n\n"
+                 "event: content_block_delta\ndata: "
+                 "{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"do\"}}\n\n"
+                 "event: content_block_delta\ndata: "
+                 "{\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"ne\"}}\n\n"
+                 "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":%d}}\n\n"
+                 "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+                 asked->model, INPUT_TOKENS, OUTPUT_TOKENS);
     server_reply_drip(exchange, 200, headers, 1, (struct mf_span){text, (size_t)length}, 64, 5);
 }
 
@@ -179,7 +184,9 @@ static void on_request(void *context, struct net_exchange *exchange, const struc
     read_body(request->body, &asked);
     write_log(request, known, &asked);
     if (!known)
-        reply_json(exchange, 401, "{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"invalid x-api-key\"}}");
+        reply_json(
+            exchange, 401,
+            "{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"invalid x-api-key\"}}");
     else if (!mf_span_is(request->path, "/v1/messages"))
         reply_json(exchange, 200, "{\"data\":[]}");
     else if (asked.wait_ms > 0)
@@ -205,7 +212,8 @@ int main(int count, char **arguments)
         return 2;
     }
     api.key_file = arguments[1];
-    if (net_loop_create(&api.loop, &error) != 0 || net_loop_on_signal(api.loop, SIGTERM, on_signal, NULL, &error) != 0 ||
+    if (net_loop_create(&api.loop, &error) != 0 ||
+        net_loop_on_signal(api.loop, SIGTERM, on_signal, NULL, &error) != 0 ||
         net_server_create(&server, api.loop, &options, on_request, NULL, &error) != 0) {
         fprintf(stderr, "model_api: %s\n", error.text);
         return 1;
