@@ -38,7 +38,7 @@ find src -name '*.[ch]' | sort | while read -r file; do
             row("emulator: base json net http1 pow | json-c/ sqlite3.h openssl/")
             row("eval: base json app document store | json-c/")
             row("report: base json app document store gateway | json-c/")
-            row("cmd: base json core http1 document recipe pow store net gateway sandbox runner app emulator eval report | json-c/ openssl/ sqlite3.h curl/ ev.h")
+            row("cmd: base json core http1 document recipe pow store net gateway sandbox runner app emulator eval report | pthread.h json-c/ openssl/ sqlite3.h curl/ ev.h")
             # headers of libraries, so that a folder outside its row is told from the C library
             libraries = "^(json-c/|openssl/|sqlite3|ev\\.h|ev\\+\\+|curl/|seccomp\\.h|pthread\\.h|zlib\\.h|ncurses)"
             # the pure core sees no input, no output and no clock at all
