@@ -215,8 +215,13 @@ static uint32_t search_process(int pid)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     snprintf(path, sizeof path, "/proc/%d/maps", pid);
     FILE *maps = fopen(path, "re");
-    if (fd < 0 || maps == NULL)
-        give_up("cannot look into the process");
+    if (fd < 0 || maps == NULL) {
+        if (errno != ENOENT && errno != ESRCH)
+            give_up("cannot look into the process");
+        if (fd >= 0)
+            close(fd);
+        return 0; /* it ended meanwhile */
+    }
     while (fgets(line, sizeof line, maps) != NULL) {
         unsigned long long from, to;
         name[0] = '\0';
