@@ -65,11 +65,18 @@ round() { # side, agents, requests, bytes, up|down
 }
 
 echo "# gateway: $small requests of 1 KiB, $large of 1 MiB a round; medians of $ROUNDS rounds; rate = requests for a second of the proxy's core"
+mkdir "$WORK/one"
+mkfifo "$WORK/one.ready"
+"$side" gateway "$WORK/one" "$port" 1 >"$WORK/one.ready" &
+one_pid=$!
+BENCH_PIDS+=("$one_pid")
+read -r _ <"$WORK/one.ready"
 before=$(rss_kib "$ours_pid")
+line gateway.memory.idle_agent "$(calculate "($before - $(rss_kib "$one_pid")) / ($agents_most - 1)" 1)" KiB/agent
 for name in $sides; do # warm up: connections, memory
     taskset -c "$other_core" "$side" load "$WORK/$name" 256 5000 1024 down >/dev/null
 done
-line gateway.memory.after_256_agents "$(calculate "($(rss_kib "$ours_pid") - $before) / 256" 1)" KiB/agent
+line gateway.memory.agent_with_connections "$(calculate "($(rss_kib "$ours_pid") - $before) / 256" 1)" KiB/agent
 
 for _ in $(seq "$ROUNDS"); do
     for agents in 1 16 256; do
