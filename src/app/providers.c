@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define ORIGIN_BYTES_MAX 320u                  /* a scheme, a host name of at most 253, a port */
+#define PLACED_URL_BYTES_MAX 8192u              /* as any URL of a recipe */
 #define EMULATOR_TOKEN "MAYFLY_EMULATOR_TOKEN" /* as `mayfly emulate` reads it */
 
 const char *app_provider_name(const struct app *app, uint32_t provider)
@@ -95,6 +96,21 @@ static int open_policy(struct app_provider *provider, struct mf_error *error)
                : 0;
 }
 
+/* Where a service is that the operator places by an input. */
+static int open_placed(struct app *app, struct app_provider *provider, struct mf_error *error)
+{
+    struct recipe_vars vars = app_recipe_vars(provider, (struct mf_span){"", 0}, (struct mf_span){"", 0}, 0);
+    struct mf_buf url;
+    mf_buf_init(&url, PLACED_URL_BYTES_MAX);
+    int result = recipe_upstream(provider->recipe, &vars, &url, error);
+    if (result != 0)
+        result = mf_wrap(error, "%s `%s`", word_of(provider), provider->name);
+    else
+        result = app_provider_address(provider, mf_buf_cstr(&url), app->options.allow_base_url, error);
+    mf_buf_free(&url);
+    return result;
+}
+
 static int open_address(struct app *app, struct app_provider *provider, struct mf_error *error)
 {
     const struct recipe_info *info = recipe_info(provider->recipe);
@@ -106,6 +122,8 @@ static int open_address(struct app *app, struct app_provider *provider, struct m
                    ? net_origin(provider->base_url, provider->origin, ORIGIN_BYTES_MAX, error)
                    : mf_fail(error, MF_MEMORY, "%s `%s`: no memory", word_of(provider), provider->name);
     }
+    if (info->base_url_input)
+        return open_placed(app, provider, error);
     const char *url = override != NULL ? override : info->base_url;
     if (override == NULL && info->emulated) {
         if (app_emulator_start(app, error) != 0)
@@ -255,8 +273,8 @@ int app_source_open(struct app *app, struct app_provider *provider, const struct
         return -1;
     if (app->options.mode != APP_TEARDOWN && open_policy(provider, error) != 0) /* a clean-up starts no agent */
         return -1;
-    if (open_terms(app, provider, error) != 0 || open_address(app, provider, error) != 0 ||
-        open_inputs(app, provider, declared, error) != 0)
+    if (open_terms(app, provider, error) != 0 || open_inputs(app, provider, declared, error) != 0 ||
+        open_address(app, provider, error) != 0)
         return -1;
     return open_credential(app, provider, declared, error);
 }

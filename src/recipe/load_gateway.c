@@ -60,7 +60,7 @@ static void load_base_url(struct recipe_loader *loader)
     if (whole_input(loader, node) == RECIPE_NONE)
         recipe_problem(loader, node, "base_url must be a URL or one whole {{inputs.NAME}}");
     else
-        recipe_template_load(loader, &place, node, &recipe->gateway.base_url);
+        recipe->info.base_url_input = recipe_template_load(loader, &place, node, &recipe->gateway.base_url);
 }
 
 /* --- inject --- */

@@ -58,6 +58,7 @@ struct recipe_info { /* views into the recipe */
     const char *name, *description;
     enum recipe_kind kind;
     const char *base_url, *base_url_env;
+    bool base_url_input;       /* SERVICE: base_url is the template of an input; recipe_upstream tells where it is */
     bool emulated;             /* without base_url_env set, a run starts an emulator of its own for it */
     const struct recipe_terms *terms;
     uint32_t terms_count;

@@ -5,7 +5,7 @@
  *
  * Listens on loopback and prints "listening URL". POST /v1/messages answers with 1,000 input and 500 output tokens, as JSON or,
  * with "stream": true, as events that come slowly. A body with "wait": N is answered after N ms, one with "silent": true says
- * nothing about tokens. The key must be what KEY_FILE holds at that moment (x-api-key), else 401. LOG_FILE gets a JSON line for
+ * nothing about tokens. The key must be what KEY_FILE holds at that moment (x-api-key or a bearer token), else 401. LOG_FILE gets a JSON line for
  * each request, written before it is answered.
  */
 #include "base/buf.h"
@@ -179,7 +179,9 @@ static void reply_later(struct net_exchange *exchange, const struct asked *asked
 static void on_request(void *context, struct net_exchange *exchange, const struct net_server_request *request)
 {
     struct asked asked;
-    bool known = knows(header(request, "x-api-key"));
+    struct mf_span bearer = header(request, "authorization");
+    size_t scheme = mf_span_starts(bearer, "Bearer ") ? strlen("Bearer ") : bearer.length;
+    bool known = knows(header(request, "x-api-key")) || knows((struct mf_span){bearer.data + scheme, bearer.length - scheme});
     (void)context;
     read_body(request->body, &asked);
     write_log(request, known, &asked);
