@@ -127,6 +127,26 @@ static void fill_shifts(struct finder *finder)
         }
 }
 
+static int add_all(struct finder *finder, const struct mf_span *secrets, uint32_t count, struct mf_error *error)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (add_secret(finder, secrets[i], error) != 0)
+            return -1;
+    return 0;
+}
+
+/* Each idle agent has one: no more memory than its patterns need. */
+static int shrink(struct finder *finder, struct mf_error *error)
+{
+    struct pattern *all = finder->patterns, *kept = mf_calloc(finder->count + 1, sizeof *kept);
+    if (kept == NULL)
+        return mf_fail(error, MF_MEMORY, "gateway: no memory");
+    memcpy(kept, all, finder->count * sizeof *kept);
+    mf_free_secret(all, PATTERNS_MAX * sizeof *all);
+    finder->patterns = kept;
+    return 0;
+}
+
 int finder_create(struct finder **out, const struct mf_span *secrets, uint32_t count, struct mf_error *error)
 {
     struct finder *finder = mf_calloc(1, sizeof *finder);
@@ -134,11 +154,10 @@ int finder_create(struct finder **out, const struct mf_span *secrets, uint32_t c
         mf_free(finder);
         return mf_fail(error, MF_MEMORY, "gateway: no memory");
     }
-    for (uint32_t i = 0; i < count; i++)
-        if (add_secret(finder, secrets[i], error) != 0) {
-            finder_destroy(finder);
-            return -1;
-        }
+    if (add_all(finder, secrets, count, error) != 0 || shrink(finder, error) != 0) {
+        finder_destroy(finder);
+        return -1;
+    }
     fill_shifts(finder);
     *out = finder;
     return 0;
@@ -148,7 +167,7 @@ void finder_destroy(struct finder *finder)
 {
     if (finder == NULL)
         return;
-    mf_free_secret(finder->patterns, PATTERNS_MAX * sizeof *finder->patterns);
+    mf_free_secret(finder->patterns, finder->count * sizeof *finder->patterns);
     mf_free_secret(finder, sizeof *finder);
 }
 
