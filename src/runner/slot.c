@@ -110,7 +110,9 @@ static bool still_there(int dir_fd, const char *name, int fd)
 struct slot_left slot_look(const struct slot *slot)
 {
     struct slot_left left = {.has_result = false};
-    fchmod(slot->dir_fd, 0700); /* an agent may have shut it, against us too */
+    struct stat about;
+    if (fstat(slot->dir_fd, &about) == 0 && about.st_mode != (S_IFDIR | 0700))
+        fchmod(slot->dir_fd, 0700); /* an agent has shut it, against us too */
     unsigned entries = count_entries(slot->dir_fd, SLOT_RESULT, &left.has_result);
     if (!left.has_result && entries > 2) /* many entries: the name may be behind the first buffer */
         left.has_result = faccessat(slot->dir_fd, SLOT_RESULT, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
@@ -138,14 +140,29 @@ void slot_shut(struct slot *slot)
         close_directories(slot);
 }
 
-/* As it was made, but for its times. On a file system that has no flags or attributes there is nothing to find. */
-static bool is_plain(int fd, int64_t bytes)
+/* Nothing that only a writer could have left: on a file system that has no flags or attributes there is nothing to find. */
+static bool is_plain(int fd, const struct stat *now, int64_t bytes)
 {
-    struct stat about;
     int flags = 0;
-    if (fstat(fd, &about) != 0 || about.st_size != bytes || flistxattr(fd, NULL, 0) > 0)
+    if (now->st_size != bytes || flistxattr(fd, NULL, 0) > 0)
         return false;
     return ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0 || (flags & FLAGS_OF_USERS) == 0;
+}
+
+static bool same_time(struct timespec left, struct timespec right)
+{
+    return left.tv_sec == right.tv_sec && left.tv_nsec == right.tv_nsec;
+}
+
+/* A directory as the next agent may find it: its times are set only when they moved, because that costs a write. */
+static bool make_plain(int fd, const struct slot_times *given, int64_t bytes)
+{
+    struct stat now;
+    if (fstat(fd, &now) != 0 || !is_plain(fd, &now, bytes))
+        return false;
+    bool untouched = same_time(now.st_ctim, given->changed) && same_time(now.st_mtim, given->modified) &&
+                     same_time(now.st_atim, given->read);
+    return untouched || futimens(fd, NULL) == 0;
 }
 
 int slot_renew(struct slot *slot, uint32_t number, int work_fd)
@@ -154,7 +171,7 @@ int slot_renew(struct slot *slot, uint32_t number, int work_fd)
     int fds[] = {slot->dir_fd, slot->ws_fd, slot->home_fd};
     bool plain = true;
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
-        plain = plain && is_plain(fds[i], slot->bytes) && futimens(fds[i], NULL) == 0;
+        plain = plain && make_plain(fds[i], &slot->given[i], slot->bytes);
     if (plain)
         return 0;
     snprintf(name, sizeof name, PATHS_SLOT_FORMAT, number);
@@ -169,8 +186,14 @@ int slot_own(struct slot *slot, uid_t uid, gid_t gid)
 {
     int fds[] = {slot->dir_fd, slot->ws_fd, slot->home_fd};
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
-        if (fchmod(fds[i], 0700) != 0 || (slot->owner != uid && fchown(fds[i], uid, gid) != 0))
+        struct stat now;
+        if (fstat(fds[i], &now) != 0)
             return -1;
+        bool shut = now.st_mode != (S_IFDIR | 0700), foreign = now.st_uid != uid;
+        if ((shut && fchmod(fds[i], 0700) != 0) || (foreign && fchown(fds[i], uid, gid) != 0) ||
+            ((shut || foreign) && fstat(fds[i], &now) != 0))
+            return -1;
+        slot->given[i] = (struct slot_times){now.st_ctim, now.st_mtim, now.st_atim};
     }
     slot->owner = uid;
     return 0;

@@ -13,8 +13,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #define SLOT_RESULT "result.json"
+
+struct slot_times {
+    struct timespec changed, modified, read;
+};
 
 struct slot {
     bool made;
@@ -23,6 +28,7 @@ struct slot {
     uint32_t group_number;      /* a stuck group is left behind and a new one made */
     bool group_killed;          /* cgroup.kill was written: the next agent gets a new one */
     int64_t bytes;              /* of a directory that was never written to */
+    struct slot_times given[3]; /* of directory, ws and home when an agent got them */
     uid_t owner;                /* of the directories: ours, or that of sandboxed agents */
     bool limited;               /* limits were written into its groups */
     bool mounted;               /* the directory is a file system of limited size */
