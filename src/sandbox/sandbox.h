@@ -44,21 +44,21 @@ struct sandbox_spec {           /* what a graph says for a task; all borrowed */
 };
 
 struct sandbox_options {
-    const char *bwrap; /* NULL: searched in PATH */
+    const char *bwrap; /* NULL: in /usr/bin and the like, never by PATH */
     const char *init;  /* path of mayfly-init; NULL: beside this program, else in its libexec directory */
     int64_t agent_uid; /* -1: SANDBOX_HOST_UID as root, else our own */
     const char *state; /* a directory that is never shown, nor what it is in: mayfly's own; NULL: none */
-    const char *
-        work; /* spawner: where the slots are; as root it is made reachable for the agents' uid. NULL: they can reach it */
+    const char *work;  /* spawner: where slots are; as root it is made reachable for agents. NULL: they can reach it */
 };
 
 /* What this machine gives, found out by a trial: for `run` (exit 6), `plan`, `doctor`, the receipt. */
 struct sandbox_report {
     bool available;
-    char reason[400];       /* not available: why, and the exact remedy */
-    char version[32];       /* of bubblewrap */
-    bool memory, pids, cpu; /* hard limits by cgroup v2 or v1 */
-    bool disk;
+    char reason[400];   /* not available: why, and the exact remedy */
+    char version[32];   /* of bubblewrap */
+    bool memory, cpu;   /* by cgroup v2 or v1 */
+    bool pids;          /* by them, or counted inside from Linux 5.14 on */
+    bool disk;          /* a slot can be a file system of its own: root with the right to mount */
     const char *cgroup; /* "v2", "v1", "none" */
     uint32_t uid;       /* of agents on the host */
     char state[4096];   /* of the options, resolved */

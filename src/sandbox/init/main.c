@@ -167,20 +167,15 @@ static int execute(char **argv, char **environment)
     return kept;
 }
 
-static int limit(int what, rlim_t value)
-{
-    return setrlimit(what, &(struct rlimit){value, value});
-}
-
 static _Noreturn void agent_main(const struct init *init, int report_fd)
 {
     struct failure failure = {STEP_SETUP, 0};
+    struct rlimit processes = {init->plan->pids, init->plan->pids};
     sigset_t none;
     sigemptyset(&none);
-    bool ready = setsid() >= 0 && limit(RLIMIT_CORE, 0) == 0 &&
-                 (init->plan->pids == 0 || limit(RLIMIT_NPROC, init->plan->pids) == 0) &&
-                 chdir(WORKING_DIRECTORY) == 0 && close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0 &&
-                 sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+    bool ready = setsid() >= 0 && setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) == 0 &&
+                 (init->plan->pids == 0 || setrlimit(RLIMIT_NPROC, &processes) == 0) && chdir(WORKING_DIRECTORY) == 0 &&
+                 close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0;
     if (ready) {
         failure.step = STEP_EXECUTE;
         errno = execute(init->argv, init->environment);
