@@ -2,7 +2,7 @@
 # hostile.sh TRICK - tries everything in tricks/TRICK.sh and writes down what it got.
 #
 # It ends with status 0 when it got nothing, so that the run says what mayfly promises.
-set -u
+set -u # no -e: what fails is what is tried
 
 tried=0
 got=
@@ -41,6 +41,7 @@ connects() {
     timeout 3 bash -c "exec 3<>/dev/${3:-tcp}/$1/$2 && echo x >&3" 2>&1
 }
 
+# shellcheck source=/dev/null
 . "./tricks/$1.sh"
 
 printf '{"tried": %d, "got": [%s]}\n' "$tried" "$got" >"$MAYFLY_RESULT"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # search.sh - looks for the model's key wherever an agent can look; fails when it finds one that is not mayfly's token.
-set -u
+set -u # no -e: to find nothing is the point
 
 case $ANTHROPIC_API_KEY in
     mfy_*) echo "what I hold is a token of mayfly's: $(printf %.8s "$ANTHROPIC_API_KEY")..." ;;

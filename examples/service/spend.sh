@@ -1,6 +1,6 @@
 #!/bin/sh
 # spend.sh MODEL - asks for a million tokens with a budget for a few.
-set -u
+set -eu
 
 printf 'x-api-key: %s\nanthropic-version: 2023-06-01\n' "$ANTHROPIC_API_KEY" |
     curl -sS -w '\nstatus %{http_code}\n' -H @- -H 'content-type: application/json' "$ANTHROPIC_BASE_URL/v1/messages" \

@@ -8,6 +8,7 @@
 #include "app/app_private.h"
 
 #include "app/strings.h"
+#include "base/assert.h"
 #include "gateway/gateway.h"
 #include "json/write.h"
 
@@ -87,12 +88,39 @@ int app_agent_variables(const struct app_provider *provider, struct mf_span ids,
 
 /* --- sending --- */
 
+/* The recipe's policy with the canaries of the graph as one more member. */
+static void write_policy(const struct app *app, const struct app_provider *provider, struct mf_buf *out)
+{
+    const struct json_document *document = graph_document(app->graph);
+    uint32_t list = graph_canaries(app->graph);
+    struct mf_span text = mf_buf_view(&provider->policy);
+    mf_assert(text.length > 2 && text.data[text.length - 1] == '}');
+    mf_buf_append(out, text.data, text.length - (list != JSON_NONE));
+    if (list == JSON_NONE)
+        return;
+    struct json_writer writer;
+    mf_buf_text(out, ",\"canaries\":");
+    json_begin(&writer, out);
+    json_open_array(&writer);
+    for (uint32_t at = json_first(document, list); at != JSON_NONE; at = json_next(document, list, at)) {
+        char canary[GRAPH_CANARY_BYTES_MAX + 1];
+        int fits = json_copy(document, at, canary, sizeof canary);
+        mf_assert(fits == 0); /* checked at load */
+        json_string(&writer, canary);
+    }
+    json_close_array(&writer);
+    mf_buf_char(out, '}');
+}
+
 static int send_policy(struct app *app, uint64_t policy, const struct app_provider *provider, struct mf_error *error)
 {
-    struct runner_policy message = {.policy = policy, .json = mf_buf_view(&provider->policy)};
-    if (runner_send_policy(app->runner, &message, error) != 0)
-        return mf_wrap(error, "policy of `%s`", provider->name);
-    return 0;
+    struct mf_buf text;
+    mf_buf_init(&text, APP_POLICY_BYTES_MAX);
+    write_policy(app, provider, &text);
+    struct runner_policy message = {.policy = policy, .json = mf_buf_view(&text)};
+    int result = text.failed ? mf_fail(error, MF_MEMORY, "no memory") : runner_send_policy(app->runner, &message, error);
+    mf_buf_free(&text);
+    return result == 0 ? 0 : mf_wrap(error, "policy of `%s`", provider->name);
 }
 
 static int build_service(struct app *app, uint32_t index, struct strings *headers, struct mf_buf *upstream,

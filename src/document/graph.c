@@ -59,6 +59,11 @@ struct mf_span graph_name(const struct graph *graph)
     return graph->name;
 }
 
+uint32_t graph_canaries(const struct graph *graph)
+{
+    return graph->canaries;
+}
+
 uint32_t graph_labels(const struct graph *graph)
 {
     return graph->labels;

@@ -37,6 +37,10 @@ struct graph;
 #define GRAPH_ARGUMENT_BYTES_MAX (120u << 10)
 /* A prompt after expansion. */
 #define GRAPH_PROMPT_BYTES_MAX (1u << 20)
+/* Planted credentials: what a header of a client holds, and a handful of them. */
+#define GRAPH_CANARY_BYTES_MIN 16
+#define GRAPH_CANARY_BYTES_MAX 512
+#define GRAPH_CANARIES_MAX 32
 /* The JSON text of an evaluated for_each list. */
 #define GRAPH_LIST_BYTES_MAX (64u << 20)
 /* The text of a graph file. */
@@ -66,6 +70,8 @@ void graph_destroy(struct graph *graph); /* NULL is fine */
 struct mf_span graph_text(const struct graph *graph);                  /* the bytes, for hashing and for the journal */
 const struct json_document *graph_document(const struct graph *graph); /* every `node` below is one of this table */
 struct mf_span graph_name(const struct graph *graph);                  /* empty when not given */
+/* "canaries": planted credentials that nobody has a reason to use: array of strings, or JSON_NONE. */
+uint32_t graph_canaries(const struct graph *graph);
 uint32_t graph_labels(const struct graph *graph);                      /* object of strings or JSON_NONE */
 bool graph_has_prepare(const struct graph *graph);                     /* some task has something to do before its spawn */
 /* The value of a parameter as JSON after --set; the empty span when there is none of that name. */

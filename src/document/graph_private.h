@@ -21,6 +21,7 @@ struct graph {
     struct json_document document;
     struct mf_span name;
     uint32_t labels;
+    uint32_t canaries; /* node or JSON_NONE */
     bool has_prepare;
     bool has_templates; /* "{{" stands somewhere in the text, or may be spelt with escapes */
     bool has_brace_escapes;

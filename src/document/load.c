@@ -106,7 +106,7 @@ int graph_load(struct graph **out, struct mf_buf *text, const struct graph_optio
     struct loader *loader = mf_calloc(1, sizeof *loader);
     int result = -1;
     if (graph != NULL && loader != NULL) {
-        graph->labels = graph->default_sandbox = graph->default_egress = JSON_NONE;
+        graph->labels = graph->canaries = graph->default_sandbox = graph->default_egress = JSON_NONE;
         graph->budget_micro_usd = graph->default_budget_micro_usd = -1;
         graph->name = MF_SPAN("");
         graph->text_bytes = text->length;

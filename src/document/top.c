@@ -27,6 +27,29 @@ static void read_graph_labels(struct loader *loader, uint32_t node, void *target
     loader->graph->labels = node;
 }
 
+/* Long enough that no client sends one by chance, short enough for a header; words of a header's value only. */
+static void check_canary(struct loader *loader, uint32_t element)
+{
+    struct mf_span text;
+    bool good = json_plain(loader->document, element, &text) == 0 && text.length >= GRAPH_CANARY_BYTES_MIN &&
+                text.length <= GRAPH_CANARY_BYTES_MAX;
+    for (size_t i = 0; good && i < text.length; i++)
+        good = text.data[i] > ' ' && text.data[i] < 0x7f;
+    if (!good)
+        load_fail(loader, element, "expected %d to %d printable characters without spaces: a credential that is planted",
+                  GRAPH_CANARY_BYTES_MIN, GRAPH_CANARY_BYTES_MAX);
+}
+
+static void read_canaries(struct loader *loader, uint32_t node, void *target)
+{
+    (void)target;
+    if (!load_strings(loader, node, check_canary))
+        return;
+    loader->graph->canaries = node;
+    if (loader->document->nodes[node].children > GRAPH_CANARIES_MAX)
+        load_fail(loader, node, "more than %d canaries", GRAPH_CANARIES_MAX);
+}
+
 static void read_parameters(struct loader *loader, uint32_t node, void *target)
 {
     (void)target;
@@ -320,7 +343,7 @@ void load_top(struct loader *loader)
         {"labels", read_graph_labels}, {"$schema", load_ignore},      {"params", read_parameters},
         {"limits", read_limits},       {"defaults", read_defaults},   {"provider", read_default_provider},
         {"providers", load_providers}, {"tasks", read_tasks},         {"services", load_services},
-        {"egress", read_misplaced},    {"uses", read_misplaced_uses}, {"sandbox", read_misplaced},
+        {"canaries", read_canaries},   {"egress", read_misplaced},    {"uses", read_misplaced_uses}, {"sandbox", read_misplaced},
     };
     if (!LOAD_OBJECT(loader, 0, fields, NULL))
         return;

@@ -83,8 +83,6 @@ struct gateway_service {
     uint32_t running_max;    /* requests in flight over all agents; 0: unlimited */
     int64_t budget_micro_usd;/* -1: none */
     int64_t run_budget_micro_usd; /* of all services together; the last one given counts; -1: none */
-    const struct mf_span *canaries; /* planted credentials that nobody may use */
-    uint32_t canary_count;
 };
 int gateway_add_service(struct gateway *gateway, const struct gateway_service *service, struct mf_error *error);
 

@@ -56,6 +56,8 @@ int gateway_add_policy(struct gateway *gateway, uint64_t id, struct mf_span json
     if (result == 0 && policy_usage_json(policy->policy).length > 0)
         result = usage_rules_create(&policy->rules, policy_usage_json(policy->policy),
                                     policy_prices_json(policy->policy), error);
+    for (uint32_t i = 0; result == 0 && i < policy_canary_count(policy->policy); i++)
+        result = tokens_add_canary(gateway->tokens, policy_canary(policy->policy, i), error);
     if (result != 0) {
         release_policy(policy);
         return -1;
@@ -218,9 +220,6 @@ int gateway_add_service(struct gateway *gateway, const struct gateway_service *s
     struct shared_policy *policy = find_policy(gateway, spec->policy);
     if (policy == NULL)
         return mf_fail(error, MF_INPUT, "gateway: the policy of a service is not there");
-    for (uint32_t i = 0; i < spec->canary_count; i++)
-        if (tokens_add_canary(gateway->tokens, spec->canaries[i], error) != 0)
-            return -1;
     struct upstream *upstream = make_upstream(spec->upstream, spec->headers, spec->header_count, NULL, 0, error);
     if (upstream == NULL)
         return -1;

@@ -15,6 +15,7 @@
 
 #define PLACES_MAX 4u /* no client in use has more than two */
 #define FORWARDS_MAX 64u
+#define CANARIES_MAX 32u /* as many as a graph may have */
 #define POLICY_BYTES_MAX (4u << 20) /* 4,096 rules of 1 KiB */
 
 struct place {
@@ -32,6 +33,8 @@ struct policy {
     struct http1_table *table;
     char *forwards[FORWARDS_MAX];
     uint32_t forward_count;
+    char *canaries[CANARIES_MAX];
+    uint32_t canary_count;
     char *refusal_type, *refusal_body;
     char *hand_on, *usage_json, *prices_json; /* NULL: none */
 };
@@ -138,24 +141,31 @@ static int find_list(const struct json_document *json, const char *name, uint32_
     return 0;
 }
 
-static int read_permissions(struct policy *policy, const struct json_document *json, struct mf_error *error)
+/* A list of strings: `texts` has room for `count_max`, and owns what *count says. */
+static int read_texts(const struct json_document *json, const char *name, char **texts, uint32_t count_max,
+                      uint32_t *count, struct mf_error *error)
 {
-    uint32_t list, count;
-    if (find_list(json, "permissions", &list, &count, error) != 0)
+    uint32_t list, wanted;
+    if (find_list(json, name, &list, &wanted, error) != 0)
         return -1;
-    if (count > HTTP1_PERMISSIONS_MAX)
-        return bad(error, "more permissions than can be told apart");
-    policy->permissions = mf_calloc(count + 1, sizeof *policy->permissions);
-    if (policy->permissions == NULL)
-        return no_memory(error);
-    for (uint32_t node = count > 0 ? json_first(json, list) : JSON_NONE; node != JSON_NONE;
+    if (wanted > count_max)
+        return mf_fail(error, MF_INPUT, "policy: member `%s` is too long", name);
+    for (uint32_t node = wanted > 0 ? json_first(json, list) : JSON_NONE; node != JSON_NONE;
          node = json_next(json, list, node)) {
-        char *name = dup_text(json, node, "a permission is no string", error);
-        if (name == NULL)
+        texts[*count] = dup_text(json, node, "a list that holds only strings holds something else", error);
+        if (texts[*count] == NULL)
             return -1;
-        policy->permissions[policy->permission_count++] = name;
+        ++*count;
     }
     return 0;
+}
+
+static int read_permissions(struct policy *policy, const struct json_document *json, struct mf_error *error)
+{
+    policy->permissions = mf_calloc(HTTP1_PERMISSIONS_MAX, sizeof *policy->permissions);
+    return policy->permissions != NULL ? read_texts(json, "permissions", policy->permissions, HTTP1_PERMISSIONS_MAX,
+                                                    &policy->permission_count, error)
+                                       : no_memory(error);
 }
 
 static int read_flag(const struct json_document *json, uint32_t node, uint32_t *flags, struct mf_error *error)
@@ -237,20 +247,11 @@ static int read_rules(struct policy *policy, const struct json_document *json, s
 
 static int read_forwards(struct policy *policy, const struct json_document *json, struct mf_error *error)
 {
-    uint32_t list, count;
-    if (find_list(json, "forward", &list, &count, error) != 0)
+    if (read_texts(json, "forward", policy->forwards, FORWARDS_MAX, &policy->forward_count, error) != 0)
         return -1;
-    if (count > FORWARDS_MAX)
-        return bad(error, "too many headers to forward");
-    for (uint32_t node = count > 0 ? json_first(json, list) : JSON_NONE; node != JSON_NONE;
-         node = json_next(json, list, node)) {
-        char *name = dup_text(json, node, "a header to forward is no string", error);
-        if (name == NULL)
-            return -1;
-        policy->forwards[policy->forward_count++] = name;
-        if (!is_header_name(name))
+    for (uint32_t i = 0; i < policy->forward_count; i++)
+        if (!is_header_name(policy->forwards[i]))
             return bad(error, "a header to forward is no header's name in lower case");
-    }
     return 0;
 }
 
@@ -309,7 +310,7 @@ static int read_policy(struct policy *policy, const struct json_document *json, 
         return bad(error, "the text is no object");
     if (read_names(policy, json, error) != 0 || read_places(policy, json, error) != 0 ||
         read_permissions(policy, json, error) != 0 || read_rules(policy, json, error) != 0 ||
-        read_forwards(policy, json, error) != 0 || read_refusal(policy, json, error) != 0 ||
+        read_forwards(policy, json, error) != 0 || read_texts(json, "canaries", policy->canaries, CANARIES_MAX, &policy->canary_count, error) != 0 || read_refusal(policy, json, error) != 0 ||
         read_hand_on(policy, json, error) != 0)
         return -1;
     return read_raw(json, "usage", &policy->usage_json, error) != 0 ||
@@ -354,6 +355,7 @@ void policy_destroy(struct policy *policy)
     free_list(policy->permissions, policy->permission_count);
     free_list(policy->rules, policy->rule_count);
     free_list(policy->forwards, policy->forward_count);
+    free_list(policy->canaries, policy->canary_count);
     free_list((char *[]){policy->name, policy->base_path, policy->refusal_type, policy->refusal_body, policy->hand_on,
                          policy->usage_json, policy->prices_json},
               7);
@@ -437,6 +439,16 @@ bool policy_forwards(const struct policy *policy, struct mf_span header)
 struct mf_span policy_hand_on(const struct policy *policy)
 {
     return mf_span(policy->hand_on);
+}
+
+uint32_t policy_canary_count(const struct policy *policy)
+{
+    return policy->canary_count;
+}
+
+struct mf_span policy_canary(const struct policy *policy, uint32_t index)
+{
+    return mf_span(policy->canaries[index]);
 }
 
 struct mf_span policy_usage_json(const struct policy *policy)

@@ -12,6 +12,7 @@
  *     "forward": ["x-custom"],                                           further request headers that go upstream
  *     "refusal": {"type": "application/json", "body": "{\"success\":false,\"errors\":[{\"code\":{{code}},\"message\":{{message}}}]}"},
  *     "hand_on": {"pointer": "/result/jwt"},                             an answer's value that "agent" rules accept as credential
+ *     "canaries": ["cfat_planted_..."],                                  planted credentials: who presents one has been looking for it
  *     "usage": {...}, "prices": {...} }                                  see gateway/usage.h; kept as JSON here
  *
  * In `refusal.body` {{code}} becomes the HTTP status and {{message}} a JSON string.
@@ -42,6 +43,8 @@ struct mf_span policy_rule_text(const struct policy *policy, uint32_t rule);
 bool policy_token(const struct policy *policy, struct mf_span header, struct mf_span value, struct mf_span *token);
 bool policy_forwards(const struct policy *policy, struct mf_span header); /* a further request header for upstream */
 struct mf_span policy_hand_on(const struct policy *policy); /* JSON pointer; empty: none */
+uint32_t policy_canary_count(const struct policy *policy);
+struct mf_span policy_canary(const struct policy *policy, uint32_t index);
 struct mf_span policy_usage_json(const struct policy *policy);  /* member `usage`; empty: none */
 struct mf_span policy_prices_json(const struct policy *policy); /* member `prices`; empty: none */
 /* The body of a refusal in the provider's own envelope; *type its media type. NULL policy: mayfly's own. */

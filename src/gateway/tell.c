@@ -43,9 +43,10 @@ void door_anomaly(struct door *door, bool known, uint64_t lease, enum watch_kind
 
 /* --- siblings --- */
 
+/* Only agents: verify and setup run what the graph's author wrote, and the first verify is not a stray agent. */
 void stage_peer(struct stage *stage, struct mf_span what)
 {
-    if (watch_peer(stage->gateway->watch, mf_span(stage->task), what))
+    if (strcmp(stage->kind, "agent") == 0 && watch_peer(stage->gateway->watch, mf_span(stage->task), what))
         stage_anomaly(stage, 0, WATCH_PEER, what);
 }
 

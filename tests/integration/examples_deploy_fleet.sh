@@ -14,6 +14,7 @@ expect_receipt .sandbox.without 0
 expect_receipt .accounts.created 6
 expect_receipt .accounts.gone 6
 expect_balanced
+! grep -q 'anomaly' "$OUT" || fail "six agents that do the same look odd: $(grep -m 1 anomaly "$OUT")"
 [ "$(ledger_count "$LEDGER" create account)" = 6 ] || fail "the ledger has not seen six accounts"
 [ "$(ledger_count "$LEDGER" create worker)" = 6 ] || fail "the ledger has not seen six workers"
 

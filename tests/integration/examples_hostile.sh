@@ -29,7 +29,7 @@ if grep -q 'still here' "$OUT"; then fail "stopped went on"; fi
 mayfly audit "$run" --json
 expect_status 0
 cp "$OUT" "$CASE_DIR/audit.json"
-for wanted in accounts:foreign_account accounts:outside_permissions accounts:replay accounts:unknown_token paths:trick smuggling:malformed network:egress canary:unknown_token \
+for wanted in accounts:foreign_account accounts:outside_permissions accounts:replay accounts:unknown_token paths:trick smuggling:malformed network:egress canary:canary \
     environment:outside_permissions; do
     jq -e --arg task "hostile/${wanted%:*}" --arg kind "${wanted#*:}" 'any(.anomalies[]; .task == $task and .kind == $kind)' "$CASE_DIR/audit.json" >/dev/null ||
         fail "no ${wanted#*:} of hostile/${wanted%:*}: $(jq -c '[.anomalies[] | select(.task | startswith("hostile")) | {task, kind}] | unique' "$CASE_DIR/audit.json")"

@@ -24,7 +24,7 @@
 static int open_everything(struct gateway *gateway, struct mf_error *error)
 {
     static const char json[] =
-        "{\"policy\":1,\"name\":\"p\",\"permissions\":[\"read\"],\"rules\":[[\"GET /x/{id}\",0]]}";
+        "{\"policy\":1,\"name\":\"p\",\"canaries\":[\"planted-0123456789\"],\"permissions\":[\"read\"],\"rules\":[[\"GET /x/{id}\",0]]}";
     struct mf_span permission = MF_SPAN("read"), secret = MF_SPAN(WORLD_SECRET),
                    reach = MF_SPAN("https://*.example.com");
     struct http1_binding binding = {MF_SPAN("id"), MF_SPAN("1")};
@@ -58,9 +58,7 @@ static int open_everything(struct gateway *gateway, struct mf_error *error)
                                       .headers = &header,
                                       .header_count = 1,
                                       .budget_micro_usd = 5,
-                                      .run_budget_micro_usd = -1,
-                                      .canaries = &secret,
-                                      .canary_count = 1};
+                                      .run_budget_micro_usd = -1};
     char token[GATEWAY_TOKEN_BYTES];
     uint16_t port;
     if (gateway_add_policy(gateway, 1, MF_SPAN(json), error) != 0 ||

@@ -67,7 +67,7 @@ look_at() { # over what, emulator's options...
         case $name in
             mayfly | mayfly-runner)
                 echo "$found" | grep -q '^memory ' || fail "$over: the search finds no token in $name, which holds them"
-                token=$(echo "$found" | grep -ao "[a-z_]*$CANARY[A-Za-z0-9_-]*" | head -n 1)
+                token=$(echo "$found" | grep -ao "[a-z_]*${CANARY}[A-Za-z0-9_-]*" | head -n 1)
                 ;;
             *) ! echo "$found" | grep -a '^memory ' || fail "$over: a token is in the memory of $name" ;;
         esac

@@ -20,7 +20,8 @@ mkdir -p "$CASE_DIR/shown" "$MAYFLY_STATE"
 # --- the state directory: itself, what holds it, a part of it, and by a link ---
 
 ln -s "$MAYFLY_STATE" "$CASE_DIR/shown/link"
-mkdir -m 700 -p "$MAYFLY_STATE/runs"
+mkdir -p "$MAYFLY_STATE/runs"
+chmod 700 "$MAYFLY_STATE" "$MAYFLY_STATE/runs"
 for path in "$MAYFLY_STATE" "$CASE_DIR" "$MAYFLY_STATE/runs" "$CASE_DIR/shown/link"; do
     file=$(one "\"sandbox\": {\"read\": [\"$path\"]}")
     mayfly run "$file"
@@ -47,7 +48,7 @@ OUT=$SAID/$calls.out
 ERR=$SAID/$calls.err
 status=0
 "$CASE_DIR/bin/mayfly" run "$file" >"$OUT" 2>"$ERR" </dev/null || status=$?
-rm -r "$CASE_DIR/bin"
+rm -r "${CASE_DIR:?}/bin"
 expect_status 6 "there is no mayfly-init"
 expect_said "mayfly-init"
 nothing_happened

@@ -535,7 +535,7 @@ static void add_policies(struct world *world)
         "\"},"
         "\"hand_on\":{\"pointer\":\"/result/jwt\"}}";
     static const char service[] =
-        "{\"policy\":1,\"name\":\"model\",\"token\":[{\"header\":\"x-api-key\"},{\"header\":\"authorization\","
+        "{\"policy\":1,\"name\":\"model\",\"canaries\":[\"sk-planted-canary-0001\"],\"token\":[{\"header\":\"x-api-key\"},{\"header\":\"authorization\","
         "\"scheme\":\"Bearer\"}],"
         "\"permissions\":[\"all\"],\"rules\":[[\"POST /v1/**\",0],[\"GET /v1/**\",0,\"free\"],[\"GET "
         "/raw/*\",0,\"free\"],"
@@ -700,7 +700,6 @@ static void do_add_service(struct world *world, void *context)
     struct opening *opening = context;
     struct mf_error error;
     struct gateway_header header = {MF_SPAN("x-api-key"), MF_SPAN(WORLD_SECRET)};
-    struct mf_span canary = MF_SPAN("sk-planted-canary-0001");
     struct gateway_service service = {.service = 7,
                                       .policy = WORLD_POLICY_SERVICE,
                                       .name = MF_SPAN("model"),
@@ -709,9 +708,7 @@ static void do_add_service(struct world *world, void *context)
                                       .header_count = 1,
                                       .running_max = opening->running_max,
                                       .budget_micro_usd = opening->budget,
-                                      .run_budget_micro_usd = -1,
-                                      .canaries = &canary,
-                                      .canary_count = 1};
+                                      .run_budget_micro_usd = -1};
     if (gateway_add_service(world->gateway, &service, &error) != 0)
         fail_msg("%s", error.text);
 }

@@ -19,7 +19,7 @@ while IFS= read -r -d '' file; do
     esac
     [ -x "$file" ] || complain "$file" "has no run bit"
     "${first##*[/ ]}" -n "$file" || complain "$file" "does not parse"
-    grep -qE '^set -[a-z]*e[a-z]*u|^set -[a-z]*u[a-z]*e' "$file" || complain "$file" "has no set -eu"
+    grep -qE '^set -[a-z]*e[a-z]*u|^set -[a-z]*u[a-z]*e|^set -u # no -e: ' "$file" || complain "$file" "has no set -eu"
     [[ $(sed -n 2p "$file") == '# '* ]] || complain "$file" "does not say in its second line what it is"
     if command -v shellcheck >/dev/null; then
         # SC2034, SC2154: variables that a sourced frame sets or reads
