@@ -37,12 +37,29 @@ static struct progress *make_progress(const struct options *options, struct outl
     return progress_create(PROGRESS_PLAIN, outlet != NULL ? outlet_stream(outlet) : stderr, colour_on(options, stderr));
 }
 
-static void print_receipt(void *context, struct app *app, const struct app_receipt *receipt)
+struct ending {
+    const struct options *options;
+    char *text; /* owned by the C library's allocator; NULL: there was no receipt */
+    size_t bytes;
+};
+
+/* Kept until every line before it is out: the two go to different streams, which are often one terminal. */
+static void keep_receipt(void *context, struct app *app, const struct app_receipt *receipt)
 {
-    const struct options *options = context;
-    if (!option_set(options, "json"))
-        receipt_print(stdout, app, receipt, colour_on(options, stdout));
+    struct ending *ending = context;
+    FILE *memory = option_set(ending->options, "json") ? NULL : open_memstream(&ending->text, &ending->bytes);
+    if (memory == NULL)
+        return;
+    receipt_print(memory, app, receipt, colour_on(ending->options, stdout));
+    fclose(memory);
+}
+
+static void print_receipt(struct ending *ending)
+{
+    if (ending->text != NULL)
+        fwrite(ending->text, 1, ending->bytes, stdout);
     fflush(stdout);
+    free(ending->text);
 }
 
 int launch(struct app_options *app_options, const struct options *options)
@@ -67,8 +84,9 @@ int launch(struct app_options *app_options, const struct options *options)
         return 7;
     }
     app_options->observers[app_options->observer_count++] = progress_observer(progress);
+    struct ending ending = {.options = options};
     app_options->observers[app_options->observer_count++] =
-        (struct app_observer){.closed = print_receipt, .context = (void *)(uintptr_t)options};
+        (struct app_observer){.closed = keep_receipt, .context = &ending};
     app_options->refresh_ms = isatty(STDERR_FILENO) != 0 && !option_set(options, "json") ? 200 : 0;
     int code = app_create(&app, app_options, &error) == 0 ? app_run(app) : complain(&error);
     if (app == NULL && app_options->mode == APP_TEARDOWN && error.code == MF_PROVIDER)
@@ -76,5 +94,6 @@ int launch(struct app_options *app_options, const struct options *options)
     app_destroy(app);
     progress_destroy(progress);
     outlet_destroy(outlet);
+    print_receipt(&ending);
     return code;
 }
