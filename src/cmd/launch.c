@@ -2,6 +2,7 @@
 #include "cmd/launch.h"
 
 #include "app/progress.h"
+#include "base/buf.h"
 #include "cmd/graphs.h"
 #include "cmd/outlet.h"
 
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 #define TERMS_MAX 64u
+/* One line of 200 bytes for each of 100,000 accounts that leaked. */
+#define RECEIPT_BYTES_MAX (20u << 20)
 
 static bool colour_on(const struct options *options, FILE *out)
 {
@@ -39,27 +42,32 @@ static struct progress *make_progress(const struct options *options, struct outl
 
 struct ending {
     const struct options *options;
-    char *text; /* owned by the C library's allocator; NULL: there was no receipt */
-    size_t bytes;
+    struct mf_buf receipt; /* owned; empty: there was none */
 };
+
+static ssize_t keep(void *cookie, const char *data, size_t bytes)
+{
+    return mf_buf_append(cookie, data, bytes) == 0 ? (ssize_t)bytes : -1;
+}
 
 /* Kept until every line before it is out: the two go to different streams, which are often one terminal. */
 static void keep_receipt(void *context, struct app *app, const struct app_receipt *receipt)
 {
     struct ending *ending = context;
-    FILE *memory = option_set(ending->options, "json") ? NULL : open_memstream(&ending->text, &ending->bytes);
-    if (memory == NULL)
+    if (option_set(ending->options, "json"))
         return;
-    receipt_print(memory, app, receipt, colour_on(ending->options, stdout));
-    fclose(memory);
+    FILE *memory = fopencookie(&ending->receipt, "w", (cookie_io_functions_t){.write = keep});
+    receipt_print(memory != NULL ? memory : stdout, app, receipt, colour_on(ending->options, stdout));
+    if (memory != NULL)
+        fclose(memory);
 }
 
 static void print_receipt(struct ending *ending)
 {
-    if (ending->text != NULL)
-        fwrite(ending->text, 1, ending->bytes, stdout);
+    if (ending->receipt.length > 0)
+        fwrite(ending->receipt.data, 1, ending->receipt.length, stdout);
     fflush(stdout);
-    free(ending->text);
+    mf_buf_free(&ending->receipt);
 }
 
 int launch(struct app_options *app_options, const struct options *options)
@@ -85,6 +93,7 @@ int launch(struct app_options *app_options, const struct options *options)
     }
     app_options->observers[app_options->observer_count++] = progress_observer(progress);
     struct ending ending = {.options = options};
+    mf_buf_init(&ending.receipt, RECEIPT_BYTES_MAX);
     app_options->observers[app_options->observer_count++] =
         (struct app_observer){.closed = keep_receipt, .context = &ending};
     app_options->refresh_ms = isatty(STDERR_FILENO) != 0 && !option_set(options, "json") ? 200 : 0;
