@@ -249,8 +249,8 @@ static void spoiled_directories_are_nobodys_trouble(void **state)
         "cd /; rm -rf /mayfly/ws /mayfly/home; exit 0",
         "cd /; mv /mayfly/ws /mayfly/home/; ln -s /etc /mayfly/ws; exit 0",
         "touch -d 2001-02-03 /mayfly /mayfly/ws /mayfly/home; exit 0",
-        "i=0; while [ $i -lt 400 ]; do : >a-rather-long-name-of-a-file-to-let-the-directory-grow-$i; i=$((i+1)); done; "
-        "rm *; exit 0",
+        ("i=0; while [ $i -lt 400 ]; do : >a-rather-long-name-of-a-file-to-let-the-directory-grow-$i; i=$((i+1)); done; "
+         "rm *; exit 0"),
         "python3 -c 'import os; os.setxattr(\"/mayfly/ws\", \"user.left\", b\"word\")' 2>/dev/null; exit 0",
     };
     for (uint64_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
