@@ -8,11 +8,17 @@
 static _Atomic int64_t fail_countdown = -1;
 static _Atomic uint64_t fail_times;
 static _Atomic uint64_t allocations;
+static _Thread_local bool is_spared;
 
 void mf_alloc_fail_after(int64_t countdown, uint64_t times)
 {
     atomic_store(&fail_times, times);
     atomic_store(&fail_countdown, countdown);
+}
+
+void mf_alloc_spare(bool spared)
+{
+    is_spared = spared;
 }
 
 uint64_t mf_alloc_count(void)
@@ -22,6 +28,8 @@ uint64_t mf_alloc_count(void)
 
 static int must_fail(void)
 {
+    if (is_spared)
+        return 0;
     atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
     int64_t countdown = atomic_load_explicit(&fail_countdown, memory_order_relaxed);
     if (countdown < 0)

@@ -7,6 +7,7 @@
 #ifndef MF_BASE_ALLOC_H
 #define MF_BASE_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,9 @@ int mf_grow(void **array, size_t *capacity, size_t needed, size_t element_bytes,
 
 /* Test hook: the allocation after `countdown` more ones fails, `times` times (0: for good). countdown < 0 switches off. */
 void mf_alloc_fail_after(int64_t countdown, uint64_t times);
+
+/* Test hook: what this thread asks for in between neither counts nor fails, for a library that does not survive it. */
+void mf_alloc_spare(bool spared);
 
 /* Test hook: how many allocations were asked for since the start. */
 uint64_t mf_alloc_count(void);
