@@ -14,8 +14,8 @@ trap 'rm -rf "$work"' EXIT
 compiler='^(_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__(asan|ubsan|tsan|msan|lsan|sanitizer|sancov|gcov|gcc|cfi)_.*|llvm_gc(da|ov)_.*|_Unwind_.*|__gcov.*|__(start|stop)___sancov.*)$'
 # The C library for pure code: also in the fortified spelling.
 pure='^(__)?(isoc99_)?(mem|str)[a-z_]*$|^__(mem|str)[a-z]*_chk$|^__assert_fail$|^bcmp$|^__ctype_(b|tolower|toupper)_loc$'
-# base also gives memory, text and the end of the program; its error texts need errno.
-base='^(malloc|calloc|realloc|free|abort|__errno_location|explicit_bzero|__explicit_bzero_chk|(__)?v?snprintf(_chk)?|strtod|strtod_l|newlocale|uselocale|freelocale|frexp|ldexp|pow|fmod|floor|isnan|isinf)$|^(__)?v?fprintf(_chk)?$|^(fputs|fwrite|fflush|stderr|write|raise|qsort|bsearch)$'
+# base also gives memory, text and the end of the program; its error texts need errno, its tests' allocator a thread's own flag.
+base='^(malloc|calloc|realloc|free|abort|__errno_location|explicit_bzero|__explicit_bzero_chk|(__)?v?snprintf(_chk)?|strtod|strtod_l|newlocale|uselocale|freelocale|frexp|ldexp|pow|fmod|floor|isnan|isinf)$|^(__)?v?fprintf(_chk)?$|^(fputs|fwrite|fflush|stderr|write|raise|qsort|bsearch|__tls_get_addr)$'
 
 folder_objects() {
     find "$build/src/$1" -name '*.o' 2>/dev/null | sort
